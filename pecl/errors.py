@@ -72,7 +72,7 @@ def shell_quoted(path: object) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Say whether UTF-8 can hold `text`. JSON escapes and bytes of a command line can leave half a character."""
+    """Return whether UTF-8 can hold `text`. JSON escapes and bytes of a command line can leave half a character."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -108,7 +108,7 @@ def install(extra: str) -> str:
 
 
 def not_none(value: T | None, name: str) -> T:
-    """Return `value`, which the caller knows is not None; raise a TypeError with its `name` for a bug of the caller."""
+    """Return `value`, which is not None here; raise a TypeError with its `name` for a bug of the caller."""
     if value is None:
         raise TypeError(f"{name}: expected a value, got None")
     return value

@@ -207,16 +207,16 @@ def _image_problems(
     name: str,
     root: Path | None,
     summaries: dict[str, Summary],
-    known: Sequence[str],
+    known_errors: Sequence[str],
 ) -> Iterator[str]:
-    """Yield the count of missing images, and each error that is not in `known`; drawn images are not checked."""
+    """Yield the count of missing images, and each error that is not in `known_errors`; drawn images are not checked."""
     languages = DATASETS[name].languages
     language = "en" if "en" in languages else languages[0]
     for split in DATASETS[name].splits or (None,):
         try:
             captions = load_dataset(name, language, data_dir=root, split=split, allow_missing_images=True)
         except DataError as error:
-            if str(error) not in known:
+            if str(error) not in known_errors:
                 yield f"{split or 'images'}: {error}"
             continue
 
@@ -227,7 +227,9 @@ def _image_problems(
         if isinstance(counts, dict) and counts["left_out"]:
             yield f"{split or name}: {counts['left_out']} of {counts['total']} images are missing"
 
-        failed = {} if isinstance(captions.images, SceneImages) else unreadable_images(captions.images)
+        failed = {}
+        if not isinstance(captions.images, SceneImages):
+            failed = unreadable_images(captions.images)
         yield from map(str, failed.values())
         if not failed:
             summaries[split or name].add_images(captions)

@@ -183,7 +183,7 @@ def _replaced(text: str, letters: dict[str, str]) -> str:
     """Replace letters, the longest first; a capital's replacement begins with a capital."""
     if letters is _GREEK:
         text = without_marks(text, "el")
-    whole = letters | {letter.capitalize(): other.capitalize() for letter, other in letters.items()}
+    whole = letters | {letter.capitalize(): replacement.capitalize() for letter, replacement in letters.items()}
     pattern = "|".join(map(re.escape, sorted(whole, key=len, reverse=True)))
     return re.sub(pattern, lambda match: whole[match.group()], text)
 
@@ -235,8 +235,8 @@ def _neighbours(letter: str, language: str) -> list[str]:
         at = row.find(letter)
         if at >= 0:
             around = [row[i] for i in (at - 1, at + 1) if 0 <= i < len(row)]
-            beside = [rows[i] for i in (number - 1, number + 1) if 0 <= i < len(rows)]
-            return around + [other[at] for other in beside if at < len(other)]
+            adjacent_rows = [rows[i] for i in (number - 1, number + 1) if 0 <= i < len(rows)]
+            return around + [adjacent_row[at] for adjacent_row in adjacent_rows if at < len(adjacent_row)]
 
     return []
 

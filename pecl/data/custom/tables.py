@@ -277,28 +277,29 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
 
 def find_columns(
     source: str,
-    there: Sequence[str],
+    column_names: Sequence[str],
     language: str,
     need: Iterable[str],
     english: str | None,
     target: str | None = None,
-    others: Sequence[str] = (),
+    other_columns: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return the columns, out of `there`, of a language's captions and translations, by the names in `COLUMNS`.
+    """Return the columns, out of `column_names`, of a language's captions and translations, by the names in `COLUMNS`.
 
     `english` and `target` are the columns of captions if their names are not the languages' codes.
-    Raise DataError, which begins with `source`, if one of these columns or of `others` is missing.
+    Raise DataError, which begins with `source`, if one of these columns or of `other_columns` is missing.
     """
-    spelt = find_code(language, there)
+    spelt = find_code(language, column_names)
     names = translation_names(spelt, need)
     columns = {"target": english if language == "en" and english else target or spelt}
     columns |= {direction: english if name == "en" and english else name for direction, name in names.items()}
     if english is not None:
         columns["english"] = english
 
-    for column in (*columns.values(), *others):
-        if column not in there:
-            raise DataError(f"{source} has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+    for column in (*columns.values(), *other_columns):
+        if column not in column_names:
+            hint = suggest(column, column_names)
+            raise DataError(f"{source} has no column {column!r}: it has {', '.join(column_names)}{hint}")
 
     return columns
 
@@ -318,10 +319,10 @@ def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
     """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
     problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
     if problems:
-        rest = ""
+        remark = ""
         if len(problems) > 1:
-            rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)"
-        raise DataError(f"{path}, {problems[0]}{rest}")
+            remark = f" (and {len(problems) - 1} more: `pecl data check` lists them)"
+        raise DataError(f"{path}, {problems[0]}{remark}")
 
 
 def _table_problems(table: CaptionTable) -> list[Problem]:

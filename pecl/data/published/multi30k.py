@@ -152,9 +152,9 @@ def read_split(
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translations, record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
-    about = {"split": split, "translations": record, "coco_split": coco_splits(names)[1]}
+    provenance = {"split": split, "translations": record, "coco_split": coco_splits(names)[1]}
 
-    return published_set(replace(request, dataset="multi30k"), columns | translations, files, about, names), names
+    return published_set(replace(request, dataset="multi30k"), columns | translations, files, provenance, names), names
 
 
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
@@ -199,6 +199,6 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
         of_images = zip(*(columns[f"{code}.{k}"] for k in numbers), strict=True)
         texts[name] = tuple(chain.from_iterable(of_images))
 
-    about = {"split": split, "captions": "five independent captions an image"}
+    provenance = {"split": split, "captions": "five independent captions an image"}
     names = [name for name in columns["image_names"] for _ in numbers]
-    return published_set(request, texts, files, about, names, request.root / IMAGES_FOLDER)
+    return published_set(request, texts, files, provenance, names, request.root / IMAGES_FOLDER)
