@@ -57,7 +57,7 @@ class NotFiniteError(RunError, ValueError):
 
 def printable(text: str) -> str:
     r"""Return text as a terminal may show it: control characters except tab and newline are escaped, as in `\x1b`."""
-    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
+    return _CONTROLS.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 def one_line(text: object) -> str:
@@ -95,11 +95,11 @@ def suggest(value: object, choices: Iterable[str]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
-def unknown(what: str, value: object, choices: Iterable[str]) -> str:
+def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
     """Return the sentence for a value that is not among `choices`: it has the nearest, and all if they are few."""
     choices = sorted(choices)
     named = ", ".join(choices) if len(choices) <= 40 else f"{len(choices)}, such as {', '.join(choices[:5])}"
-    return f"unknown {what} {value!r}: expected one of {named}{suggest(value, choices)}"
+    return f"unknown {kind} {value!r}: expected one of {named}{suggest(value, choices)}"
 
 
 def install(extra: str) -> str:

@@ -54,14 +54,14 @@ def code_hashes(config: ExperimentConfig) -> dict[str, str]:
 
     hashes: dict[str, str] = {}
     for registry in Registry.all:
-        for name in used.get(registry.what, ()):
+        for name in used.get(registry.kind, ()):
             registered = registry.added(name)
             if registered is None:
                 continue
             plugin = source_of(registry, name)
             if plugin in named:
                 continue
-            label = f"{registry.what} {name}"
+            label = f"{registry.kind} {name}"
             hashes[label] = plugin or code_digest(registered, label)
 
     return hashes
@@ -96,12 +96,12 @@ class _Digest:
             MethodType: lambda method: [self.of(method.__func__), self.of(method.__self__)],
             staticmethod: lambda method: [self.of(method.__func__)],
             classmethod: lambda method: [self.of(method.__func__)],
-            property: lambda item: [self.of(item.fget), self.of(item.fset), self.of(item.fdel)],
-            list: lambda items: [self.of(item) for item in items],
-            tuple: lambda items: [self.of(item) for item in items],
-            set: lambda items: sorted(self.of(item) for item in items),
-            frozenset: lambda items: sorted(self.of(item) for item in items),
-            dict: lambda items: [[self.of(key), self.of(value)] for key, value in items.items()],
+            property: lambda value: [self.of(value.fget), self.of(value.fset), self.of(value.fdel)],
+            list: lambda values: [self.of(value) for value in values],
+            tuple: lambda values: [self.of(value) for value in values],
+            set: lambda values: sorted(self.of(value) for value in values),
+            frozenset: lambda values: sorted(self.of(value) for value in values),
+            dict: lambda values: [[self.of(key), self.of(value)] for key, value in values.items()],
         }
 
     def of(self, value: Any, names: frozenset[str] = frozenset()) -> str:
@@ -174,8 +174,8 @@ class _Digest:
         codes = list(_nested(function.__code__))
         names = frozenset(name for code in codes for name in code.co_names)
         instructions = [instruction for code in codes for instruction in dis.get_instructions(code)]
-        used = {item.argval for item in instructions if item.opname in _GLOBALS}
-        imported = {item.argval for item in instructions if item.opname == "IMPORT_NAME"}
+        used = {instruction.argval for instruction in instructions if instruction.opname in _GLOBALS}
+        imported = {instruction.argval for instruction in instructions if instruction.opname == "IMPORT_NAME"}
 
         digests: list[Any] = []
         for name in sorted(used):

@@ -429,14 +429,14 @@ def _normal_values(config: ExperimentConfig) -> dict[str, Any]:
 
 def fields_of(roles: Role) -> frozenset[str]:
     """Return the names of the fields that have one of `roles`."""
-    return frozenset(item.name for item in fields(ExperimentConfig) if item.metadata["roles"] & roles)
+    return frozenset(field.name for field in fields(ExperimentConfig) if field.metadata["roles"] & roles)
 
 
 EVALUATION_FIELDS = fields_of(Role.EVALUATION)
 FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
-_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig)}
+_DEFAULTS = {field.name: field.default for field in fields(ExperimentConfig)}
 _OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS | Role.MACHINE | Role.REPORTED)
 _LATER = {name: _DEFAULTS[name] for name in fields_of(Role.LATER)}
 # Names and defaults of the fields that can change a result, in their order
