@@ -256,10 +256,12 @@ def _type_of(document: Mapping[str, Any]) -> type[AnyRun]:
     return EvaluationResult if document.get("kind") == "evaluate" else TrainingResult
 
 
-def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
-    if key not in among:
-        raise KeyError(unknown(what, str(key), map(str, among)) if among else f"{what} {key}: nothing was measured")
-    return among[key]
+def _find(among: Mapping[Any, Any], kind: str, key: Any) -> Any:
+    if key in among:
+        return among[key]
+    if not among:
+        raise KeyError(f"{kind} {key}: nothing was measured")
+    raise KeyError(unknown(kind, str(key), map(str, among)))
 
 
 def _find_stage(among: Mapping[str, Any], stage: str | None) -> Any:
