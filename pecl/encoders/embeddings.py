@@ -64,14 +64,14 @@ class Embeddings:
         """
         import pyarrow as pa
 
-        rest = iter(batches)
-        first = next(rest, None)
+        iterator = iter(batches)
+        first = next(iterator, None)
         if first is None:
             raise DataError(f"{path}: expected at least one batch of embeddings, got none")
 
         def arrays() -> Iterator[pa.Array]:
             row = 0
-            for batch in chain([first], rest):
+            for batch in chain([first], iterator):
                 bad = unusable_rows(batch)
                 if bad:
                     raise DataError(f"{path}: expected finite numbers, got NaN or infinity in row {row + bad[0]}")
@@ -107,8 +107,8 @@ class Embeddings:
         embeddings = np.empty((len(indices), self.shape[1]), np.float32)
         parts = np.searchsorted(self._starts, indices, "right") - 1
         for part in np.unique(parts):
-            here = parts == part
-            embeddings[here] = self._parts[part][indices[here] - self._starts[part]]
+            is_in_part = parts == part
+            embeddings[is_in_part] = self._parts[part][indices[is_in_part] - self._starts[part]]
 
         return torch.from_numpy(embeddings if chosen.ndim else embeddings[0])
 

@@ -142,10 +142,10 @@ def run_layers(
     """
     family = known_family(backbone)
     layers = family.layers_of(backbone)
-    more = {} if packing is None else {"packing": packing}
-    with our_attention(backbone) if more else nullcontext():
+    arguments = {} if packing is None else {"packing": packing}
+    with our_attention(backbone) if arguments else nullcontext():
         for layer in layers[start:stop]:
-            hidden = layer(hidden, mask, **more)
+            hidden = layer(hidden, mask, **arguments)
 
     is_last = stop is None or stop == len(layers)
     return family.finish(backbone, hidden) if is_last else hidden

@@ -157,24 +157,24 @@ def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
     `snapshot_download` then finds it there. By itself it would begin each file again after a kill.
     """
     url = hf_hub_url(repo_id, name, revision=commit)
-    about = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
-    if about.etag is None:
+    metadata = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
+    if metadata.etag is None:
         return  # the hub gives no checksum: `snapshot_download` raises an error
 
     folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="model"), "blobs")
     folder.mkdir(parents=True, exist_ok=True)
-    content = folder / about.etag
-    part = folder / f"{about.etag}.part"
+    content = folder / metadata.etag
+    part = folder / f"{metadata.etag}.part"
 
-    with WeakFileLock(folder / f"{about.etag}.part.lock"):
+    with WeakFileLock(folder / f"{metadata.etag}.part.lock"):
         if content.exists():
             return
 
         with part.open("ab") as file:
             headers = build_hf_headers()
-            http_get(url, file, resume_size=file.tell(), expected_size=about.size, headers=headers)
+            http_get(url, file, resume_size=file.tell(), expected_size=metadata.size, headers=headers)
 
-        if re.fullmatch("[0-9a-f]{64}", about.etag) and sha256_file(part) != about.etag:
+        if re.fullmatch("[0-9a-f]{64}", metadata.etag) and sha256_file(part) != metadata.etag:
             part.unlink()
             raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
 

@@ -132,13 +132,13 @@ class _Preprocess:
         map it to (P, f + 3): per patch its f pixels, 1 or 0 for padding, and the image's height and
         width in patches.
         """
-        made = self.processor(images=image, return_tensors="pt")
-        pixels = made["pixel_values"][0]
-        if "spatial_shapes" not in made:
+        features = self.processor(images=image, return_tensors="pt")
+        pixels = features["pixel_values"][0]
+        if "spatial_shapes" not in features:
             return pixels
-        there = made["pixel_attention_mask"][0]
-        shape = made["spatial_shapes"][0]
-        return torch.cat([pixels, there[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
+        patch_mask = features["pixel_attention_mask"][0]
+        shape = features["spatial_shapes"][0]
+        return torch.cat([pixels, patch_mask[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
 
 
 def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
