@@ -166,9 +166,9 @@ def embed_anchors(inputs: Inputs) -> torch.Tensor | Embeddings:
             embeddings = _embed(inputs, tuple(shared), language)
             embedding_of = dict(zip(shared, embeddings, strict=True)) | embedding_of
 
-    others = tuple(text for text in distinct if text not in embedding_of)
-    if others:
-        embedding_of |= dict(zip(others, _embed(inputs, others, language), strict=True))
+    remaining_texts = tuple(text for text in distinct if text not in embedding_of)
+    if remaining_texts:
+        embedding_of |= dict(zip(remaining_texts, _embed(inputs, remaining_texts, language), strict=True))
     return torch.stack([embedding_of[text] for text in texts])
 
 

@@ -285,10 +285,10 @@ def _check_training(inputs: Inputs) -> None:
         )
 
     if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
-        got = "text, whose pairs have none"
+        value = "text, whose pairs have none"
         if text is None:
-            got = f"image_weight {config.image_weight:g}"
-        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
+            value = f"image_weight {config.image_weight:g}"
+        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {value}")
 
     if "contrastive_with_image" in config.losses and inputs.anchor and config.anchor == "frozen":
         raise ConfigError("anchor: expected student with contrastive_with_image, which trains anchors, got frozen")
@@ -313,8 +313,8 @@ def check_joint(members: Sequence[Inputs]) -> None:
     joint = members[0].config.joint
     sizes = {member.config.language: len(member.train) for member in members}
     if joint is not None and len(set(sizes.values())) > 1:
-        got = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
+        counts = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
         raise ConfigError(
-            f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
+            f"train_size: expected as many pairs of each language of the joint training {joint}, got {counts}: "
             f"--train-size {min(sizes.values())} takes so many of each"
         )

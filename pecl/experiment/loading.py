@@ -47,7 +47,7 @@ INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solv
 
 def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
     """Return the data request of a config; fields of equal names are copied."""
-    shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
+    shared = {field.name: getattr(config, field.name) for field in fields(DataRequest) if hasattr(config, field.name)}
     need = tuple(name for name in DIRECTIONS if name in columns)
     return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
 
@@ -64,14 +64,16 @@ def load_captions(
         )
 
     if data.english is None and ("english" in columns or config.gallery == "english"):
-        what = f"route {config.route}"
+        option = f"route {config.route}"
         way_on = "choose --route baseline1"
         if config.gallery == "english":
-            what, way_on = "--gallery english", "leave it out"
+            option = "--gallery english"
+            way_on = "leave it out"
+
+        dataset = shell_quoted(config.dataset)
         raise DataError(
-            f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
-            f"`pecl data translate {shell_quoted(config.dataset)} --source {config.language} --target en`, and rename "
-            "the new column en"
+            f"{config.dataset} has no English captions (column 'en'), which {option} needs: {way_on}; or make them "
+            f"with `pecl data translate {dataset} --source {config.language} --target en`, and rename the new column en"
         )
 
     return data
@@ -164,13 +166,13 @@ def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
 
     The data must not change meanwhile.
     """
-    known = dict[tuple[Any, ...], T]()
+    results = dict[tuple[Any, ...], T]()
 
-    def cached(config: ExperimentConfig, *rest: Any) -> T:
+    def cached(config: ExperimentConfig, *args: Any) -> T:
         key = config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
-        if key not in known:
-            known[key] = load(config, *rest)
-        return known[key]
+        if key not in results:
+            results[key] = load(config, *args)
+        return results[key]
 
     return cached
 
@@ -229,8 +231,8 @@ def _is_read(source: TextSource, language: str) -> bool:
     if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
         raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
     if source.name in DATASETS and source.name not in TRAIN_ON:
-        known = ", ".join(TEXT_SETS)
-        raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
+        names = ", ".join(TEXT_SETS)
+        raise DataError(f"text: {source.name} is never trained on: expected one of {names}, or files of your own")
     return is_read(source, language)
 
 

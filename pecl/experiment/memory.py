@@ -84,9 +84,12 @@ def largest_fleet(
         return 1
 
     weights = sum(parameter.nbytes for parameter in tower.parameters())
-    left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (cached_bytes if tower.device.type == "cpu" else 0)
-    each = [bytes_of_slot(tower, parameters, lengths_of(inputs.train_tokens), _rows(inputs)) for inputs in runs]
-    return max(1, int(left // max(each)))
+    free_bytes = _SHARE * memory / jobs - 2 * weights - _PROCESS
+    if tower.device.type == "cpu":
+        free_bytes -= cached_bytes
+
+    slot_bytes = [bytes_of_slot(tower, parameters, lengths_of(inputs.train_tokens), _rows(inputs)) for inputs in runs]
+    return max(1, int(free_bytes // max(slot_bytes)))
 
 
 def _rows(inputs: Inputs) -> int:

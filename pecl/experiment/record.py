@@ -122,18 +122,24 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
     """Return the description of a result's data; `manifest` names the manifest of its split."""
     data = inputs.data
     text = inputs.training_text
-    other = inputs.other_text
+    other_text = inputs.other_text
     split = {part: len(indices) for part, indices in inputs.parts.items()}
 
-    translations = other_text = None
+    translations = None
     if text is not None:
         split["train"] = len(inputs.train)
         images = len(inputs.parts["train"]) if inputs.config.image_weight else None
         translations = parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
 
-    if other is not None:
-        other_text = {"dataset": other.dataset, "split": other.provenance.get("split"), "language": other.language}
-        other_text |= {"texts": len(other), **other.hashes()}
+    other_text_record = None
+    if other_text is not None:
+        other_text_record = {
+            "dataset": other_text.dataset,
+            "split": other_text.provenance.get("split"),
+            "language": other_text.language,
+            "texts": len(other_text),
+            **other_text.hashes(),
+        }
 
     size = len(inputs.gallery_items("test"))
     places = inputs.places("test")
@@ -155,7 +161,7 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
         training_pairs=inputs.training_pairs,
         files=files or None,
         photographs=inputs.photographs,
-        other_text=other_text,
+        other_text=other_text_record,
     )
 
 

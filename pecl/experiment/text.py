@@ -98,8 +98,10 @@ def load_text(
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
             indices, counts = _write_pairs(read, source.name, config.clean, target, english)
 
-        if config.clean and (dropped := _dropped([counts])):
-            logger.info("%s: pairs are dropped%s", source.name, dropped)
+        if config.clean:
+            dropped = _dropped([counts])
+            if dropped:
+                logger.info("%s: pairs are dropped%s", source.name, dropped)
 
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
@@ -116,10 +118,11 @@ def load_text(
             if config.language in COLUMN_WORDS and not has_words(looked_at.target):
                 name = language_name(config.language)
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
-            both = looked_at.target, not_none(looked_at.english, "english")
-            strange = strange_languages(*both, config.language)
-            if strange:
-                logger.warning("%s: %s", source.name, strange)
+
+            captions = not_none(looked_at.english, "english")
+            remark = strange_languages(looked_at.target, captions, config.language)
+            if remark:
+                logger.warning("%s: %s", source.name, remark)
 
     used = [weighted(indices, source) for source, indices in parts]
     if not sum(map(len, used)):
@@ -228,8 +231,8 @@ def without_overlap(
 
 def lexicon_pairs(captions: ParallelCaptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return targets and English of the first `MOST_PAIRS` distinct pairs."""
-    both = zip(captions.target, not_none(captions.english, "english"), strict=True)
-    targets, english = zip(*islice(dict.fromkeys(both), MOST_PAIRS), strict=True)
+    pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
+    targets, english = zip(*islice(dict.fromkeys(pairs), MOST_PAIRS), strict=True)
     return targets, english
 
 
