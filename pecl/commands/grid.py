@@ -203,8 +203,8 @@ def _competitions_of(
 
 def _halving_text(competition: Mapping[str, Any]) -> str:
     """Return one competition of a fleet as a line."""
-    first, *others = competition["runs"]
-    rivals = f"halving: of {first} and {cli.counted(len(others), 'rival')}"
+    first, *other_runs = competition["runs"]
+    rivals = f"halving: of {first} and {cli.counted(len(other_runs), 'rival')}"
     if not competition["continuing"]:
         return f"{rivals} all continue to the end, since no validation precedes the last step"
     sizes = [f"{rung['runs']} continue after step {rung['step']}" for rung in competition["continuing"]]
