@@ -175,8 +175,8 @@ def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]
     order = np.argsort(np.log(after) - np.log(before), kind="stable")
     count = round(limit * 3 / 8)
     gained, between, lost = np.split(order, [count, len(order) - count])
-    others = between[np.linspace(0, len(between) - 1, limit - 2 * count).astype(int)]
-    return sorted(np.concatenate([gained, others, lost]).tolist())
+    middle = between[np.linspace(0, len(between) - 1, limit - 2 * count).astype(int)]
+    return sorted(np.concatenate([gained, middle, lost]).tolist())
 
 
 def _read(run: TrainingResult, load: Callable[..., ParallelCaptions], data_dir: str | Path | None) -> _Retrieved:

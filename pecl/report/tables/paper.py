@@ -161,16 +161,18 @@ def _table(
     The best of the rows with equal values of `among` is bold.
     """
     languages = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
-    others = [language for language in languages if language != ENGLISH]
+    other_languages = [language for language in languages if language != ENGLISH]
 
     keys = [column.name.replace(" ", "_") for column in labels]
     deviations = [f"{language}_std" for language in languages]
     frame = frame_of(rows).reindex(columns=[*keys, *languages, *deviations, AVERAGE, "run_ids"])
-    frame[AVERAGE] = frame[others].astype(float).mean(axis="columns", skipna=False) if others else None
+    frame[AVERAGE] = None
+    if other_languages:
+        frame[AVERAGE] = frame[other_languages].astype(float).mean(axis="columns", skipna=False)
 
     scores = [_language_column(language, wide=len(languages) > _WIDE) for language in languages]
     notes = ["in per cent", "candidates chosen by validation", *remarks]
-    if len(others) > 1:
+    if len(other_languages) > 1:
         scores.append(Column(AVERAGE, f"{{{AVERAGE}:%}}"))
         notes.append(f"{AVERAGE}: mean over the languages other than English")
 
