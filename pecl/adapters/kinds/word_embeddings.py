@@ -75,8 +75,8 @@ class SlotWordEmbeddings(SlotModule):
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
         """Choose the most frequent tokens; the slot's earlier tokens fill the room left, and keep their vectors."""
         rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
-        most = sorted(counts, key=lambda token: (-counts[token], token))
-        chosen = sorted([*most, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
+        by_frequency = sorted(counts, key=lambda token: (-counts[token], token))
+        chosen = sorted([*by_frequency, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
 
         vectors = torch.zeros_like(self.vectors.data[slot])
         for new_row, token in enumerate(chosen):

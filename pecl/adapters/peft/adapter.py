@@ -307,8 +307,8 @@ def _is_changed(tensor: torch.Tensor, original: torch.Tensor) -> bool:
 def _most_frequent(counts: Mapping[int, int], number: int, vocabulary: int) -> list[int]:
     """Return the `number` most frequent tokens, rising; the first tokens of the vocabulary fill what is left."""
     tokens = sorted(counts, key=lambda token: (-counts[token], token))[:number]
-    others = (token for token in range(vocabulary) if token not in counts)
-    return sorted([*tokens, *islice(others, number - len(tokens))])
+    unseen_tokens = (token for token in range(vocabulary) if token not in counts)
+    return sorted([*tokens, *islice(unseen_tokens, number - len(tokens))])
 
 
 def _name(name: str) -> str:

@@ -128,12 +128,13 @@ def options_on(method: PeftMethod, paths: Mapping[str, list[str]], backbone: Any
     values: dict[str, Any] = {**method.values, **paths}
     modules = [backbone.get_submodule(path) for path in paths["target_modules"]]
     tokens = values.pop(TOKENS, DEFAULT_TOKENS)
+
     if method.method == "trainable_tokens":
         words = min(module.num_embeddings for module in modules)
         values.setdefault("token_indices", list(range(min(tokens, words))))
     name = DIVISORS.get(method.method)
     if name is not None and name not in values:
-        default: Any = next(item.default for item in fields(config_class_of(method.method)) if item.name == name)
+        default: Any = next(field.default for field in fields(config_class_of(method.method)) if field.name == name)
         widths = {width for module in modules for width in (module.in_features, module.out_features)}
         values[name] = math.gcd(default, *widths)
     return values
