@@ -84,9 +84,9 @@ def embed(
         >>> pecl.open_embeddings("embedded").shape
         torch.Size([31014, 256])
     """
-    held = None if isinstance(source, str | Path) else text_items(as_texts(source))
+    items = None if isinstance(source, str | Path) else text_items(as_texts(source))
     job = EmbedJob(
-        source=str(source) if held is None else "texts",
+        source=str(source) if items is None else "texts",
         kind=kind,
         language=language,
         column=column,
@@ -102,12 +102,12 @@ def embed(
 
     if ray_workers is None:
         if is_array:
-            return _write_array(Embedder(job, held))
-        return _write_shards(Embedder(job, held))
+            return _write_array(Embedder(job, items))
+        return _write_shards(Embedder(job, items))
 
-    if held is not None or is_array:
-        got = "texts" if held is not None else f"an array {out}"
-        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {got}")
+    if items is not None or is_array:
+        given = "texts" if items is not None else f"an array {out}"
+        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {given}")
 
     metadata = _on_ray(job, ray_workers)
     return Embedded(shards_of(out), int(metadata["rows"]), metadata)

@@ -62,8 +62,8 @@ def _list(parsed: argparse.Namespace) -> None:
         engine = ENGINES[parsed.engine or "pecl"]
         for name in engine.names():
             configs = engine.parse_adapter(name)
-            what = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
-            kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
+            summary = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
+            kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": summary})
 
         document = {"kinds": kinds, "shipped": shipped}
         text = _table(kinds)

@@ -184,16 +184,16 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
         lines.append(f"- {_shown(name)} ({' and '.join(uses)}): {terms_of(name)}")
 
     lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
-    other = " The terms of the data and of the towers limit their use." if licence == "other" else ""
-    return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{other}"])
+    remark = " The terms of the data and of the towers limit their use." if licence == "other" else ""
+    return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{remark}"])
 
 
 def _training(adapters: Sequence[Published]) -> str:
-    first, *others = (adapter.result.config.to_dict() for adapter in adapters)
+    first, *other_configs = (adapter.result.config.to_dict() for adapter in adapters)
     shared = {
         name: value
         for name, value in first.items()
-        if value is not None and name not in _PLACES and all(other[name] == value for other in others)
+        if value is not None and name not in _PLACES and all(config[name] == value for config in other_configs)
     }
     shared["dataset"] = _shown(adapters[0].result.data.dataset) if "dataset" in shared else "several"
     runs = ", ".join(f"{adapter.language} `{adapter.result.run_id}`" for adapter in adapters)

@@ -103,9 +103,9 @@ def write_encoder_adapter(
     attached = attach(tower, adapter.configs, seeds=())
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
     attached.remove()
-    held = [config for config in adapter.configs if isinstance(config, _HELD)]
-    beyond = [config for _, config in inside if config not in held and not config.text_prompt]
-    if beyond or all(isinstance(config, LayerNormConfig) for config in held):
+    encoder_configs = [config for config in adapter.configs if isinstance(config, _HELD)]
+    beyond = [config for _, config in inside if config not in encoder_configs and not config.text_prompt]
+    if beyond or all(isinstance(config, LayerNormConfig) for config in encoder_configs):
         raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(beyond))))
 
     state = {name: tensor for name, tensor in adapter.state.items() if not name.startswith("head")}
@@ -113,7 +113,7 @@ def write_encoder_adapter(
     if tower.names_languages:
         contract.portable_tokenizer(tower, adapter.language).save_pretrained(folder)
 
-    write_peft(folder, state, held, tower, encoder)
+    write_peft(folder, state, encoder_configs, tower, encoder)
     return encoder
 
 

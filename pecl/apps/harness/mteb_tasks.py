@@ -72,7 +72,7 @@ class PeclRetrieval(AbsTaskRetrieval):
         for language, pairs in self.pairs.items():
             texts = Dataset.from_dict({"id": _ids("text", len(pairs.texts)), "text": list(pairs.texts)})
             images = _pictures(pairs.images)
-            wanted = [(f"text-{i}", f"image-{item}") for i, item in enumerate(pairs.items)]
+            matches = [(f"text-{i}", f"image-{item}") for i, item in enumerate(pairs.items)]
 
             if self.metadata.category == "t2i":
                 queries = texts
@@ -80,10 +80,10 @@ class PeclRetrieval(AbsTaskRetrieval):
             else:
                 queries = images
                 corpus = texts
-                wanted = [(image, text) for text, image in wanted]
+                matches = [(image, text) for text, image in matches]
 
             relevant: dict[str, dict[str, int]] = {}
-            for query, document in wanted:
+            for query, document in matches:
                 relevant.setdefault(query, {})[document] = 1
 
             split: Any = {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}

@@ -109,8 +109,8 @@ def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
     if not ranges:
         return None
 
-    rest = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
-    words = re.sub(rf"[\s{_MASK}]+", " ", rest).strip(" ,;:-–—()[]")
+    remaining_text = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
+    words = re.sub(rf"[\s{_MASK}]+", " ", remaining_text).strip(" ,;:-–—()[]")
     return Days(min(first for first, _ in ranges), max(before for _, before in ranges), words, tuple(written))
 
 

@@ -95,9 +95,9 @@ class Models(AdapterBank):
         adapter_found = self.find(adapter)
         if base == self.name and (adapter_found or not colon):
             return adapter_found
-        known = f"one of the {len(self.names)} models that GET /v1/models lists"
+        expected = f"one of the {len(self.names)} models that GET /v1/models lists"
         hint = suggest(model[:200], self.names)
-        raise Refusal(404, f"model: expected {known}, got {quoted(model)}{hint}", "model", "model_not_found")
+        raise Refusal(404, f"model: expected {expected}, got {quoted(model)}{hint}", "model", "model_not_found")
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or its error, which does not affect other jobs."""
@@ -130,9 +130,9 @@ class Models(AdapterBank):
             return error
 
         whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
-        for index, (length, most) in whole.items():
-            got = f"text {job.first + index} has {length} tokens, the tower reads {most}"
-            return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
+        for index, (length, max_length) in whole.items():
+            problem = f"text {job.first + index} has {length} tokens, the tower reads {max_length}"
+            return bad(f"{job.param}: {problem}: shorten it, or send truncate: true", job.param)
 
         return token_ids
 

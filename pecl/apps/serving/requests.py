@@ -29,13 +29,13 @@ _URI = re.compile(r"data:image/[\w.+-]+;base64,(?P<content>[A-Za-z0-9+/=]*)", re
 _WANTED = f"a picture as data:image/jpeg;base64,... ({', '.join(images.FORMATS)})"
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """Return the body; raise Refusal with status 413 if it is longer than `most` bytes (uvicorn drops the rest)."""
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body; raise Refusal with status 413 if it is longer than `limit` bytes (uvicorn drops the rest)."""
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > most:
-            raise Refusal(413, f"body: expected at most {most:,} bytes, got more")
+        if len(body) > limit:
+            raise Refusal(413, f"body: expected at most {limit:,} bytes, got more")
     return bytes(body)
 
 
@@ -148,8 +148,8 @@ class Fields(BaseModel):
             return given
         for name in given:
             if name not in cls.model_fields:
-                known = ", ".join(cls.model_fields)
-                raise ValueError(f"unknown field {quoted(name)}: expected {known}{suggest(name, cls.model_fields)}")
+                names = ", ".join(cls.model_fields)
+                raise ValueError(f"unknown field {quoted(name)}: expected {names}{suggest(name, cls.model_fields)}")
         return {name: value for name, value in given.items() if value is not None}
 
 
