@@ -150,10 +150,10 @@ def fetch(
             return content
         except HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
-            asked_wait = error.headers.get("Retry-After", "")
+            retry_after = error.headers.get("Retry-After", "")
             if error.code not in RETRYABLE:
                 raise FetchError(reason) from error
-            wait = max(wait, float(asked_wait) if asked_wait.isdecimal() else 0.0)
+            wait = max(wait, float(retry_after) if retry_after.isdecimal() else 0.0)
             if wait > _LONGEST_WAIT:
                 message = f"the server asks to wait {wait:,.0f} seconds; run the same command then"
                 raise FetchError(f"{reason}: {message}") from error

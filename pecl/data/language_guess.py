@@ -121,9 +121,9 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
         return _guess_among_all(text, preferred)
 
     candidates = _with_english(text, among)
-    strange = _guess_unknown(text, candidates)
-    if strange is not None:
-        return strange
+    guess = _guess_unknown(text, candidates)
+    if guess is not None:
+        return guess
     if _is_in_none(text, candidates):
         return _guess_other(text, preferred, among)
     return _guess_among(text, candidates, among)

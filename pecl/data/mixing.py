@@ -60,13 +60,13 @@ class Mixer:
             [english_words.setdefault(word.lower(), len(english_words)) for word in _words(text)] for text in english
         ]
         lexicon = make_lexicon(target_indices, english_indices)
-        of = list(english_words)
-        to = list(target_words)
+        english_list = list(english_words)
+        target_list = list(target_words)
         weighted = dict[str, list[tuple[float, str]]]()
         likely = lexicon.weight > _LEAST
         columns = (column[likely].tolist() for column in (lexicon.target, lexicon.english, lexicon.weight))
         for target_index, english_index, weight in zip(*columns, strict=True):
-            weighted.setdefault(of[english_index], []).append((weight, to[target_index]))
+            weighted.setdefault(english_list[english_index], []).append((weight, target_list[target_index]))
 
         self._between = " " if spaces else ""
         self._capitalised = {_lower(text[0]): text[0] for text in split if text and text[0][0].isupper()}

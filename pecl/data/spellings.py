@@ -219,24 +219,26 @@ def _mistyped(word: str, language: str, draws: random.Random) -> str:
     if len(word) < _LEAST_LETTERS:
         return word
 
-    at = draws.randrange(1, len(word) - 1)  # people seldom err in the first letter
+    position = draws.randrange(1, len(word) - 1)  # people seldom err in the first letter
     error = draws.choice(("neighbour", "swapped", "left out"))
-    if error == "neighbour" and (keys := _neighbours(word[at].lower(), language)):
-        return word[:at] + draws.choice(keys) + word[at + 1 :]
-    if error == "swapped" and word[at] != word[at + 1]:
-        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    return word[:at] + word[at + 1 :]
+    if error == "neighbour":
+        keys = _neighbours(word[position].lower(), language)
+        if keys:
+            return word[:position] + draws.choice(keys) + word[position + 1 :]
+    if error == "swapped" and word[position] != word[position + 1]:
+        return word[:position] + word[position + 1] + word[position] + word[position + 2 :]
+    return word[:position] + word[position + 1 :]
 
 
 def _neighbours(letter: str, language: str) -> list[str]:
     """Return the keys beside a letter's key, and those above and below it."""
     rows = _ROWS_OF.get(language) or _ROWS.get(_script(language), ())
     for number, row in enumerate(rows):
-        at = row.find(letter)
-        if at >= 0:
-            around = [row[i] for i in (at - 1, at + 1) if 0 <= i < len(row)]
+        column = row.find(letter)
+        if column >= 0:
+            around = [row[i] for i in (column - 1, column + 1) if 0 <= i < len(row)]
             adjacent_rows = [rows[i] for i in (number - 1, number + 1) if 0 <= i < len(rows)]
-            return around + [adjacent_row[at] for adjacent_row in adjacent_rows if at < len(adjacent_row)]
+            return around + [adjacent_row[column] for adjacent_row in adjacent_rows if column < len(adjacent_row)]
 
     return []
 

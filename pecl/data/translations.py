@@ -74,8 +74,8 @@ def read_translations(
         file_of = partial(released_file, request.root, name, direction, split=split)
         file = file_of(language)
         if not resolve_captions_file(file).exists():
-            there = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
-            raise DataError(f"no machine translations {file}: {file.parent} holds {there} (see data/README.md)")
+            file_names = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
+            raise DataError(f"no machine translations {file}: {file.parent} holds {file_names} (see data/README.md)")
 
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": captions_file(source), "translations": file})["translations"]

@@ -166,10 +166,10 @@ def _columns(
         if len(columns) > 1:
             raise DataError(f"text: {path}: expected one column {code}, got {' and '.join(columns)}: rename one")
         if name not in table.columns and not missing:
-            there = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
+            column_names = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
             raise DataError(
                 f"text: {path}: expected a column {code} in its first line, with commas or semicolons between the "
-                f"columns of a .csv, tabs of a .tsv; got {there}"
+                f"columns of a .csv, tabs of a .tsv; got {column_names}"
             )
 
     return names

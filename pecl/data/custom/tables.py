@@ -207,8 +207,8 @@ def find_table(path: str | Path) -> Path:
     if len(tables) != 1:
         names = ", ".join(table.name for table in tables) or "none"
         is_bare = not tables and find_photographs(path).photographs
-        bare = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
-        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {names}{bare}")
+        hint = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
+        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {names}{hint}")
 
     return tables[0]
 
@@ -332,8 +332,8 @@ def _table_problems(table: CaptionTable) -> list[Problem]:
     twice = sorted({c for c in table.columns if table.columns.count(c) > 1})
     problems += [Problem(1, c, "column appears twice") for c in twice]
     if not any(re.fullmatch(CODE, column, re.IGNORECASE) for column in table.columns):
-        there = ", ".join(table.columns) or "no header"
-        problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {there}"))
+        names = ", ".join(table.columns) or "no header"
+        problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {names}"))
 
     if not table.rows:
         problems.append(Problem(None, None, "the table has no rows"))
