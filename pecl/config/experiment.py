@@ -328,9 +328,9 @@ class ExperimentConfig:
         Raises:
             ValueError: a field is unknown to this version.
         """
-        strange = record.keys() - _DEFAULTS.keys()
-        if strange:
-            raise ValueError(f"config.{min(strange)} is unknown to this version of pecl")
+        unknown_fields = record.keys() - _DEFAULTS.keys()
+        if unknown_fields:
+            raise ValueError(f"config.{min(unknown_fields)} is unknown to this version of pecl")
         config = object.__new__(cls)
         for name, value in {**_DEFAULTS, **record}.items():
             object.__setattr__(config, name, value)

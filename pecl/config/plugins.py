@@ -158,12 +158,12 @@ def _line_of(error: Exception, path: str) -> int | None:
 def _import(name: str) -> None:
     installed = installed_plugins()
     if name not in installed:
-        there = " (there is none here)"
+        examples = " (there is none here)"
         if installed:
-            there = f", such as {', '.join(sorted(installed))}"
+            examples = f", such as {', '.join(sorted(installed))}"
         raise ConfigError(
-            f'plugin: expected a Python file, such as my.py, or the name of an installed plug-in{there}, got "{name}"'
-            f"{suggest(name, installed)}"
+            "plugin: expected a Python file, such as my.py, or the name of an installed plug-in"
+            f'{examples}, got "{name}"{suggest(name, installed)}'
         )
 
     module = installed[name].module
