@@ -71,11 +71,11 @@ def attendable(
     itself.
     """
     # transformers has no mask for it
-    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW
-    if not ours and not can_pack(backbone):
+    is_by_row = backbone.config._attn_implementation == ATTENTION_BY_ROW
+    if not is_by_row and not can_pack(backbone):
         return attention_mask
     causal = known_family(backbone).causal
-    if not is_padded and not ours and not causal:
+    if not is_padded and not is_by_row and not causal:
         return None
     return seen_by(attention_mask.bool(), causal).expand(-1, 1, attention_mask.shape[1], -1)
 

@@ -103,8 +103,10 @@ class _PooledFeatures(nn.Module):
         """Map pixels (B, 3, H, W), or patches (B, P, f + 3) as `_Preprocess` gives them, to features (B, F)."""
         if pixels.dim() == 4:
             return self.model(pixel_values=pixels).pooler_output
-        there, shapes = pixels[..., -3].long(), pixels[:, 0, -2:].long()  # (B, P), (B, 2)
-        return self.model(pixels[..., :-3], there, shapes).pooler_output
+
+        patch_mask = pixels[..., -3].long()  # (B, P)
+        shapes = pixels[:, 0, -2:].long()  # (B, 2)
+        return self.model(pixels[..., :-3], patch_mask, shapes).pooler_output
 
 
 class _Preprocess:

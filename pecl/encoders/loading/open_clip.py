@@ -102,8 +102,8 @@ def _loading(
             raise WeightsError(unknown("open_clip model", model, open_clip.list_models()))
         tags = open_clip.list_pretrained_tags_by_model(model)
         if not weights or ("/" not in weights and weights not in tags):
-            there = unknown(f"weights of open_clip model {model}", weights, tags)
-            raise WeightsError(f"{there}; or the path of a file")
+            message = unknown(f"weights of open_clip model {model}", weights, tags)
+            raise WeightsError(f"{message}; or the path of a file")
 
     try:
         yield open_clip, weights, checksum
@@ -193,8 +193,8 @@ def from_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
         elif name.startswith(_PROJECTION):
             converted[name.replace(_PROJECTION, "projection")] = tensor
         elif name.startswith(_TEXT):
-            for theirs, ours in _RENAMED:
-                name = name.replace(theirs, ours)
+            for old, new in _RENAMED:
+                name = name.replace(old, new)
             parts = zip("qkv", tensor.chunk(3), strict=True) if "{}" in name else [("", tensor)]
             converted |= {name.format(letter): part for letter, part in parts}
 
@@ -218,8 +218,8 @@ def to_open_clip(
         if ".q_proj." in name:
             tensor = torch.cat([backbone[name.replace(".q_proj.", f".{letter}_proj.")] for letter in "qkv"])
         name = name.replace(".q_proj.", ".{}_proj.")
-        for theirs, ours in _RENAMED:
-            name = name.replace(ours, theirs)
+        for old, new in _RENAMED:
+            name = name.replace(new, old)
         converted[name] = tensor
 
     if weight is not None and bias is None:
