@@ -251,10 +251,10 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     if not dist.is_initialized():
         if kind == "cuda":
             number = int(os.environ.get("LOCAL_RANK", "0"))
-            there = torch.cuda.device_count()
-            if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > there:
+            num_gpus = torch.cuda.device_count()
+            if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > num_gpus:
                 raise ConfigError(
-                    f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine"
+                    f"device: expected a GPU for each process with cuda, got {num_gpus} GPUs on this machine"
                 )
             torch.cuda.set_device(number)
 
