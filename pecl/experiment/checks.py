@@ -24,7 +24,7 @@ class CheckedRuns:
 
     runs: list[Inputs]
     adapters: tuple[AdapterConfig, ...]
-    most: int  # runs that fit into memory at once
+    max_runs: int  # runs that fit into memory at once
     trackers: dict[str, Tracker]  # by name
 
 

@@ -128,13 +128,13 @@ def _check_text_options(config: ExperimentConfig) -> None:
     if config.text is not None:
         return
 
-    way = "expected translated text with it, such as --text captions.tsv"
+    advice = "expected translated text with it, such as --text captions.tsv"
     if config.clean:
-        raise ConfigError(f"clean: {way}; leave it out")
+        raise ConfigError(f"clean: {advice}; leave it out")
 
     is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
     if config.overlap != "refuse" and not is_compared:
-        raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
+        raise ConfigError(f"overlap: {advice}; leave it out, got {config.overlap}")
 
 
 def hashes_of_data(

@@ -194,8 +194,8 @@ def _train_checked(
             return results
 
         trained: list[Outcome] = []
-        for start in range(0, len(runs), checked.most):  # once, if all fit into memory
-            together = runs[start : start + checked.most]
+        for start in range(0, len(runs), checked.max_runs):  # once, if all fit into memory
+            together = runs[start : start + checked.max_runs]
             trained += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
 
         if len(trained) == len(configs):

@@ -114,13 +114,13 @@ def load_text(
     text = ParallelCaptions("text", config.language, *columns, provenance={"sources": records})
     for source, indices in parts:
         if source.name not in named and len(indices):
-            looked_at = text.select(indices)
-            if config.language in COLUMN_WORDS and not has_words(looked_at.target):
+            source_text = text.select(indices)
+            if config.language in COLUMN_WORDS and not has_words(source_text.target):
                 name = language_name(config.language)
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
 
-            captions = not_none(looked_at.english, "english")
-            remark = strange_languages(looked_at.target, captions, config.language)
+            captions = not_none(source_text.english, "english")
+            remark = strange_languages(source_text.target, captions, config.language)
             if remark:
                 logger.warning("%s: %s", source.name, remark)
 
