@@ -153,12 +153,12 @@ def _counts(before: Sequence[int], after: Sequence[int]) -> dict[int, dict[str, 
     """Return by k the numbers of captions that training gained among the first k, that it lost, and the others."""
     counts = {}
     for k in FOUND_AT:
-        found_before = np.asarray(before) <= k
-        found_after = np.asarray(after) <= k
+        is_hit_before = np.asarray(before) <= k
+        is_hit_after = np.asarray(after) <= k
         counts[k] = {
-            "gained": int((found_after & ~found_before).sum()),
-            "lost": int((found_before & ~found_after).sum()),
-            "unchanged": int((found_before == found_after).sum()),
+            "gained": int((is_hit_after & ~is_hit_before).sum()),
+            "lost": int((is_hit_before & ~is_hit_after).sum()),
+            "unchanged": int((is_hit_before == is_hit_after).sum()),
         }
     return counts
 
