@@ -155,8 +155,8 @@ class ImageRuntime(_Runtime):
 
     def __init__(self, tower: ImageEncoder, precision: str) -> None:
         super().__init__(precision)
-        what = f"the image tower {tower.name}"
-        self._graph = self.compiled({"tower": tower.fingerprint}, lambda: _convert_image(tower, what), what)
+        label = f"the image tower {tower.name}"
+        self._graph = self.compiled({"tower": tower.fingerprint}, lambda: _convert_image(tower, label), label)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to features (B, F)."""

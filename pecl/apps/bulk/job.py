@@ -250,8 +250,8 @@ class Embedder:
         check_writable(self.job.out)
         paths = {shard_path(self.job.out, shard): shard for shard in self.shards}
 
-        there = shards_of(self.job.out)
-        for path in there:
+        existing = shards_of(self.job.out)
+        for path in existing:
             try:
                 actual = shard_metadata(path)
             except DataError as error:
@@ -262,7 +262,7 @@ class Embedder:
                     difference = f"{name.replace('_', ' ')}: {actual.get(name)}, not {expected.get(name)}"
                     raise OutputError(f"{path} holds other embeddings ({difference}): choose another folder")
 
-        return [shard for path, shard in paths.items() if path not in there]
+        return [shard for path, shard in paths.items() if path not in existing]
 
     def write(self, shard: int, progress: Callable[[int], object] = lambda _: None) -> None:
         """Compute a shard and write it, atomically; `progress` is called with the number of rows of each batch."""

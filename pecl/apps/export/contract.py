@@ -114,10 +114,12 @@ def check(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]
 def differences(actual: Embed, expected: Embed, texts: Mapping[str, str]) -> dict[str, float]:
     """Return the largest difference between the two embeddings of each text, largest first; NaN counts as infinity."""
     with quiet():  # some texts are too long or have unknown letters on purpose
-        theirs, ours = (torch.as_tensor(embed(list(texts.values()))).cpu() for embed in (actual, expected))  # (N, D)
-    if theirs.shape != ours.shape:
+        actual_rows = torch.as_tensor(actual(list(texts.values()))).cpu()  # (N, D)
+        expected_rows = torch.as_tensor(expected(list(texts.values()))).cpu()  # (N, D)
+
+    if actual_rows.shape != expected_rows.shape:
         return dict.fromkeys(texts, float("inf"))
-    rows = (theirs - ours).abs().nan_to_num(float("inf")).amax(1)  # (N,)
+    rows = (actual_rows - expected_rows).abs().nan_to_num(float("inf")).amax(1)  # (N,)
     return dict(sorted(zip(texts, rows.tolist(), strict=True), key=lambda row: -row[1]))
 
 

@@ -163,8 +163,8 @@ class _Renewal:
     def run(self) -> IndexReport:
         """Write what has changed."""
         unchanged, suspects, failed = self._sort()
-        hashed, refused = fingerprints(self.source.root, suspects)
-        failed |= refused
+        hashed, unreadable = fingerprints(self.source.root, suspects)
+        failed |= unreadable
         entries = {**unchanged, **{entry.name: entry for entry in hashed}}
 
         missing = [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]
@@ -175,9 +175,9 @@ class _Renewal:
                 self.again = "the image tower has changed since the index was made"
                 self.embeddings = {}
                 missing = list(entries.values())
-            fresh, refused = embed(tower, self.source.root, missing)
-            self.embeddings |= fresh
-            failed |= refused
+            new_embeddings, unreadable = embed(tower, self.source.root, missing)
+            self.embeddings |= new_embeddings
+            failed |= unreadable
 
         present = [entries[name] for name in sorted(entries) if name not in failed]
         if not present:

@@ -102,13 +102,13 @@ def embed(
         for entry, row in zip(entries, rows, strict=True)
         if entry.fingerprint not in failed
     }
-    refused = {
+    unreadable = {
         entry.name: Unreadable(entry.name, entry.stamp, failed[entry.fingerprint].reason)
         for entry in entries
         if entry.fingerprint in failed
     }
 
-    return embedding_of, refused
+    return embedding_of, unreadable
 
 
 def _readable(

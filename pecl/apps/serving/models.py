@@ -91,10 +91,10 @@ class Models(AdapterBank):
         Raises:
             Refusal: 404, there is no such model.
         """
-        base, colon, adapter = model.partition(":")
-        adapter_found = self.find(adapter)
-        if base == self.name and (adapter_found or not colon):
-            return adapter_found
+        base, colon, adapter_name = model.partition(":")
+        adapter = self.find(adapter_name)
+        if base == self.name and (adapter or not colon):
+            return adapter
         expected = f"one of the {len(self.names)} models that GET /v1/models lists"
         hint = suggest(model[:200], self.names)
         raise Refusal(404, f"model: expected {expected}, got {quoted(model)}{hint}", "model", "model_not_found")
