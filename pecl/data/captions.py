@@ -102,18 +102,18 @@ class ParallelCaptions:
                 return column.take(indices)
             return None if column is None else tuple(column[i] for i in indices)
 
-        taken = {name: take(getattr(self, name)) for name in (*COLUMNS, "image_index", "part", "subset")}
+        columns = {name: take(getattr(self, name)) for name in (*COLUMNS, "image_index", "part", "subset")}
 
         images = self.images
-        image_index = taken["image_index"]
+        image_index = columns["image_index"]
         if images is not None and image_index is not None:
             # by first use: one caption per image keeps 0..n-1
-            used = list(dict.fromkeys(image_index))
-            position = {old: new for new, old in enumerate(used)}
-            images = images.subset(used)
-            taken["image_index"] = tuple(position[i] for i in image_index)
+            image_numbers = list(dict.fromkeys(image_index))
+            position = {old: new for new, old in enumerate(image_numbers)}
+            images = images.subset(image_numbers)
+            columns["image_index"] = tuple(position[i] for i in image_index)
 
-        return replace(self, images=images, **taken)
+        return replace(self, images=images, **columns)
 
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column, and of each caption's photograph, by number and name, and part."""

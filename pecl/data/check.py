@@ -66,9 +66,9 @@ class Summary:
         self.images = len(images)
 
         for rows in _galleries(captions):
-            shown = list(dict.fromkeys(image_index[row] for row in rows))
-            repeats = find_repeats([images.fingerprint(image) for image in shown])
-            names = [(images.ids[shown[repeat]], images.ids[shown[first]]) for repeat, first in repeats.items()]
+            gallery = list(dict.fromkeys(image_index[row] for row in rows))
+            repeats = find_repeats([images.fingerprint(image) for image in gallery])
+            names = [(images.ids[gallery[repeat]], images.ids[gallery[first]]) for repeat, first in repeats.items()]
             self._note("images", [f"{repeat} as {first}" for repeat, first in names])
 
     def _note(self, kind: str, repeats: list[str]) -> None:
@@ -78,9 +78,9 @@ class Summary:
     def __str__(self) -> str:
         images = [] if self.images is None else [f"{self.images} images"]
         parts = ", ".join(f"{part} {count}" for part, count in (self.parts or {}).items())
-        shown = list(self.duplicates.items())[:_MOST_SHOWN]
-        duplicates = ", ".join(f"{kind} {len(names)} ({some_names(names)})" for kind, names in shown)
-        if len(self.duplicates) > len(shown):
+        kinds = list(self.duplicates.items())[:_MOST_SHOWN]
+        duplicates = ", ".join(f"{kind} {len(names)} ({some_names(names)})" for kind, names in kinds)
+        if len(self.duplicates) > len(kinds):
             duplicates += f", ... of {len(self.duplicates)}"
         few = len(self.languages) <= _MOST_SHOWN
         languages = f"languages {' '.join(self.languages)}" if few else f"{len(self.languages)} languages"

@@ -169,9 +169,9 @@ def load_dataset(
         DataError: unknown data set, language or split, or data that is missing or wrong.
         ConfigError: unknown translation direction, or no such language at all.
     """
-    allowed = {"allow_missing_images": allow_missing_images, "allow_copied_translations": allow_copied_translations}
+    allowances = {"allow_missing_images": allow_missing_images, "allow_copied_translations": allow_copied_translations}
     need = check_directions(need)
-    return load_request(DataRequest(name, language, need, split, data_dir, text_only=text_only, **allowed))
+    return load_request(DataRequest(name, language, need, split, data_dir, text_only=text_only, **allowances))
 
 
 def load_request(

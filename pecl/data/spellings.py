@@ -183,9 +183,9 @@ def _replaced(text: str, letters: dict[str, str]) -> str:
     """Replace letters, the longest first; a capital's replacement begins with a capital."""
     if letters is _GREEK:
         text = without_marks(text, "el")
-    whole = letters | {letter.capitalize(): replacement.capitalize() for letter, replacement in letters.items()}
-    pattern = "|".join(map(re.escape, sorted(whole, key=len, reverse=True)))
-    return re.sub(pattern, lambda match: whole[match.group()], text)
+    replacements = letters | {letter.capitalize(): replacement.capitalize() for letter, replacement in letters.items()}
+    pattern = "|".join(map(re.escape, sorted(replacements, key=len, reverse=True)))
+    return re.sub(pattern, lambda match: replacements[match.group()], text)
 
 
 def with_errors(
@@ -259,20 +259,20 @@ def respell(texts: Sequence[str], language: str) -> Iterator[str]:
     """
     draws = random.Random(0)
     for text in texts:
-        chosen = {name for name, share in SHARES.items() if draws.random() < share}
-        if "lower" in chosen:
+        changes = {name for name, share in SHARES.items() if draws.random() < share}
+        if "lower" in changes:
             text = lower(text, language)
 
-        if "marks" in chosen:
+        if "marks" in changes:
             text = without_marks(text, language, tones_only=draws.random() < 0.5)
 
-        if "punctuation" in chosen:
+        if "punctuation" in changes:
             text = without_punctuation(text) or text
 
-        if "script" in chosen:
+        if "script" in changes:
             text = in_other_script(text, language) or text
 
-        if "errors" in chosen:
+        if "errors" in changes:
             text = with_errors(text, language, draws)
         yield text
 

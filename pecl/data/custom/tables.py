@@ -247,14 +247,14 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
 
-    used = set(columns.values())
+    used_columns = set(columns.values())
     if with_images:
-        used.add("image")
+        used_columns.add("image")
 
     if with_parts:
-        used.add("part")
+        used_columns.add("part")
 
-    _refuse_problems(path, table, used)
+    _refuse_problems(path, table, used_columns)
 
     texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
     if spelt in COLUMN_WORDS and not has_words(texts["target"]):
@@ -315,9 +315,9 @@ def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:
     return {direction: "en" if language == "en" else names[direction] for direction in check_directions(need)}
 
 
-def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
-    """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
-    problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
+def _refuse_problems(path: Path, table: CaptionTable, used_columns: set[str]) -> None:
+    """Raise DataError if the table has a problem with a whole line, or with a column of `used_columns`."""
+    problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used_columns]
     if problems:
         remark = ""
         if len(problems) > 1:

@@ -67,7 +67,7 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
     folder = request.root / "xm3600"
     code = OWNERS_CODES["xm3600"][request.language]
     path = folder / "captions.jsonl"
-    without = 0
+    without_caption = 0
     rows: list[tuple[str, str, str | None]] = []  # of each caption: image, caption, English caption
 
     def take(line: dict[str, Any]) -> tuple[str, list[str], list[str]]:
@@ -75,14 +75,14 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
         return f"{line['image/key']}.jpg", target, in_english
 
     for name, texts, in_english in _read_json_lines(path, take):
-        without += not texts
+        without_caption += not texts
         rows += [(name, text, in_english[k % len(in_english)] if in_english else None) for k, text in enumerate(texts)]
 
     columns: dict[str, list[Any]] = {"target": [text for _, text, _ in rows]}
     if all(english is not None for _, _, english in rows):
         columns["english"] = [english for _, _, english in rows]
 
-    provenance = {"captions": "written independently in each language", "without_caption": without}
+    provenance = {"captions": "written independently in each language", "without_caption": without_caption}
     names = [name for name, _, _ in rows]
     return published_set(request, columns, {"captions": path}, provenance, names, folder / "images")
 
