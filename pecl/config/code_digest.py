@@ -49,17 +49,17 @@ def code_hashes(config: ExperimentConfig) -> dict[str, str]:
     left out if the config names the plug-in: `plugin` has the SHA-256 then.
     """
     parts = split_unquoted(config.adapter, "+")
-    used = {"loss": config.losses, "adapter": [part.partition(":")[0].strip() for part in parts]}
-    named = hashes_of(config.plugin)
+    names_of = {"loss": config.losses, "adapter": [part.partition(":")[0].strip() for part in parts]}
+    plugin_hashes = hashes_of(config.plugin)
 
     hashes: dict[str, str] = {}
     for registry in Registry.all:
-        for name in used.get(registry.kind, ()):
+        for name in names_of.get(registry.kind, ()):
             registered = registry.added(name)
             if registered is None:
                 continue
             plugin = source_of(registry, name)
-            if plugin in named:
+            if plugin in plugin_hashes:
                 continue
             label = f"{registry.kind} {name}"
             hashes[label] = plugin or code_digest(registered, label)
@@ -174,11 +174,11 @@ class _Digest:
         codes = list(_nested(function.__code__))
         names = frozenset(name for code in codes for name in code.co_names)
         instructions = [instruction for code in codes for instruction in dis.get_instructions(code)]
-        used = {instruction.argval for instruction in instructions if instruction.opname in _GLOBALS}
-        imported = {instruction.argval for instruction in instructions if instruction.opname == "IMPORT_NAME"}
+        global_names = {instruction.argval for instruction in instructions if instruction.opname in _GLOBALS}
+        module_names = {instruction.argval for instruction in instructions if instruction.opname == "IMPORT_NAME"}
 
         digests: list[Any] = []
-        for name in sorted(used):
+        for name in sorted(global_names):
             if name in function.__globals__:
                 digests.append([name, self.of(function.__globals__[name], names)])
             elif name in _HIDING:
@@ -187,7 +187,7 @@ class _Digest:
                 digests.append([name, "built in" if hasattr(builtins, name) else "missing"])
 
         # a relative import has no such module, and the function gets a token
-        for name in sorted(imported):
+        for name in sorted(module_names):
             digests.append([name, self.of(import_module(name), names)])
         return digests
 

@@ -61,11 +61,11 @@ def _spell_rank(adapter: str, rank: Any) -> dict[str, Any]:
 
     The default rank is in neither.
     """
-    written = {"adapter": adapter, "rank": rank}
+    unchanged = {"adapter": adapter, "rank": rank}
     parts = split_unquoted(adapter, "+")
     indices = [index for index, part in enumerate(parts) if _parsed(part)[0] in _LORA]
     if len(indices) != 1 or not (rank is None or (type(rank) is int and rank > 0)):
-        return written
+        return unchanged
 
     name, options = _parsed(parts[indices[0]])
     spec_rank, other_options = _take(options, _RANK)
