@@ -110,10 +110,10 @@ def embed(
     words: torch.Tensor | None,
 ) -> torch.Tensor:
     """Return the input (B, L, d) of the first layer for token ids (B, L), or for word embeddings (B, L, d)."""
-    given = not_none(input_ids if words is None else words, "token ids or words")
+    sequence = not_none(input_ids if words is None else words, "token ids or words")
     family = known_family(backbone)
     first = family.first_position(backbone.config)
-    positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
+    positions = torch.arange(first, first + sequence.shape[1], device=sequence.device).unsqueeze(0)  # (1, L)
     return _as_states(backbone, family.embed(backbone, positions, input_ids, words))
 
 

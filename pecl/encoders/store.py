@@ -311,7 +311,7 @@ def text_embeddings(
         # process stopped.
         yield from tower.encode_batches(token_ids, batch_size, only=set(indices), progress="texts")
 
-    listed = sha256_json(token_ids)
-    embeddings = store.get([f"{listed}/{i}" for i in range(len(token_ids))], compute)
+    digest = sha256_json(token_ids)
+    embeddings = store.get([f"{digest}/{i}" for i in range(len(token_ids))], compute)
 
     return embeddings[[index_of[text] for text in all_texts]]

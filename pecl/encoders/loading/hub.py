@@ -92,14 +92,14 @@ def local_folder(name_or_path: str | Path, option: str) -> Path | None:
 
 def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
     """Return the files of a repository to fetch: settings, tokenizer, and in each folder the weights in one format."""
-    chosen: list[str] = []
+    files: list[str] = []
     by_folder: dict[PurePosixPath, list[PurePosixPath]] = {}
     for name in names:
         path = PurePosixPath(name)
         if path.parts[0] in OTHER_FORMATS:
             continue
         if SETTINGS.fullmatch(path.name):
-            chosen.append(name)
+            files.append(name)
         elif weights:
             by_folder.setdefault(path.parent, []).append(path)
 
@@ -107,9 +107,9 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
         formats = (
             [str(path) for path in paths if pattern.fullmatch(path.name)] for pattern in WEIGHT_FILES + OPEN_CLIP_FILES
         )
-        chosen += next(filter(None, formats), [])
+        files += next(filter(None, formats), [])
 
-    return chosen
+    return files
 
 
 def recommended_profile() -> str:

@@ -75,10 +75,10 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
     with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         if checksum is not None:
             _weights_file(open_clip, model, weights, checksum)
-        whole, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
+        clip_model, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
 
-    settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
-    encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
+    settings = {"library": "open_clip", **clip_model.visual.preprocess_cfg}
+    encoder = ImageEncoder(clip_model.visual, None, preprocess, name=name, preprocessing=settings)
     encoder.model_config = open_clip.get_model_config(model)
     return encoder
 
@@ -137,8 +137,8 @@ class OpenClipText(NamedTuple):
     @property
     def clean(self) -> str:
         """Name of the cleaning of texts."""
-        named = (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
-        return WHITESPACE_LOWER if named == "lower" else named
+        cleaning = (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
+        return WHITESPACE_LOWER if cleaning == "lower" else cleaning
 
 
 def is_open_clip(folder: Path) -> bool:
@@ -171,10 +171,10 @@ def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClip
 
     tokenizer = folder
     if tokenizer is None or not (tokenizer / "tokenizer_config.json").exists():
-        named = settings.get("hf_tokenizer_name")
-        if not isinstance(named, str):
+        tokenizer_name = settings.get("hf_tokenizer_name")
+        if not isinstance(tokenizer_name, str):
             raise WeightsError(f"the config of {source} names no hf_tokenizer_name: expected a multilingual text tower")
-        tokenizer = resolve(named, "hf_tokenizer_name of its config", weights=False)
+        tokenizer = resolve(tokenizer_name, "hf_tokenizer_name of its config", weights=False)
 
     return OpenClipText(
         source, settings, config["embed_dim"], bool(config.get("quick_gelu")), below(state, "text.") or state, tokenizer
