@@ -41,8 +41,8 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
             raise ConfigError(f"{field.name}: expected one value within a fleet, got {', '.join(map(str, values))}")
 
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
-        given = ", ".join(config.language for config in configs)
-        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {given}")
+        languages = ", ".join(config.language for config in configs)
+        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {languages}")
 
 
 def slots_of(runs: Sequence[Inputs]) -> list[int]:

@@ -113,11 +113,11 @@ def make_evaluator(
 
     `images` (M, D) are the embeddings of all images, if they have been computed already.
     """
-    shown = inputs.gallery_items(part)
+    gallery_items = inputs.gallery_items(part)
     if inputs.config.gallery == "english":
-        gallery = _embed_column(inputs, "english", shown)  # (G, D)
+        gallery = _embed_column(inputs, "english", gallery_items)  # (G, D)
     else:
-        gallery = (embed_images(inputs) if images is None else images)[shown]  # (G, D)
+        gallery = (embed_images(inputs) if images is None else images)[gallery_items]  # (G, D)
     return RetrievalEvaluator(gallery, inputs.places(part), inputs.config.gallery)
 
 

@@ -85,10 +85,10 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
     Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for
     wrong inputs.
     """
-    chosen = route(config.route, config.test_query)
+    translation_route = route(config.route, config.test_query)
     _check_text_options(config)
     text, shared = _load_training_text(config)
-    needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
+    needed = (translation_route.query, translation_route.test_query, None if text else translation_route.anchor)
     data = load_captions(config, needed, decoded)
 
     if text is None:
@@ -152,13 +152,13 @@ def photographs_of(
     parts: Mapping[str, Sequence[int]],
 ) -> list[int]:
     """Return the images of a data set that a run trains on or retrieves; `parts` has the captions of each part."""
-    used = list(parts["train"]) if "train" in parts and config.image_weight else []
+    captions = list(parts["train"]) if "train" in parts and config.image_weight else []
     if config.gallery == "images":
-        used += [caption for part in ("val", "test") for caption in parts.get(part, ())]
+        captions += [caption for part in ("val", "test") for caption in parts.get(part, ())]
     if data.images is None:
         return []
     image_index = not_none(data.image_index, "image_index")
-    return list(dict.fromkeys(image_index[caption] for caption in used))
+    return list(dict.fromkeys(image_index[caption] for caption in captions))
 
 
 def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
@@ -191,10 +191,10 @@ class TrainingDataCache:
         """Return `hashes_of_data` of a config."""
         data, text = self(config)
         parts = split_captions(data, config.shots, config.split_seed)._asdict()
-        used = photographs_of(config, data, parts)
+        numbers = photographs_of(config, data, parts)
         photographs = None
-        if used:  # digests of files are cached by size and times: a grid reads each photograph once
-            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(used)))
+        if numbers:  # digests of files are cached by size and times: a grid reads each photograph once
+            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(numbers)))
         return hashes_of_data(data, text, photographs)
 
 
@@ -255,9 +255,9 @@ def with_mixed(
         left_out |= normal_forms(text.held_out)
 
     remaining = [caption for caption in captions if normal_form(caption) not in left_out]
-    dropped = len(captions) - len(remaining)
-    if dropped:
-        logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
+    count = len(captions) - len(remaining)
+    if count:
+        logger.info("mixed: %d of %d captions are tested or held out: dropped", count, len(captions))
 
     if not remaining:
         raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")

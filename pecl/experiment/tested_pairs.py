@@ -53,9 +53,9 @@ def without_training_pairs(inputs: Inputs, file: AdapterFile | None) -> Inputs:
     test = inputs.parts["test"]
     by_photograph = config.gallery == "images" and data.images is not None
     photographs = inputs.image_fingerprints if by_photograph else None
-    trained = file.training_pairs.hashes
+    training_hashes = file.training_pairs.hashes
     hashes = hashes_of_pairs(data, test, photographs)
-    untrained = tuple(i for i, pair_hashes in zip(test, hashes, strict=True) if not pair_hashes & trained)
+    untrained = tuple(i for i, pair_hashes in zip(test, hashes, strict=True) if not pair_hashes & training_hashes)
     count = len(test) - len(untrained)
 
     if config.all_pairs:

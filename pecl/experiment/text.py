@@ -95,8 +95,8 @@ def load_text(
 
     for source in sources:
         pairs, record = read_source(source, config.language, named)
-        with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
-            indices, counts = _write_pairs(read, source.name, config.clean, target, english)
+        with Bar(pairs, desc="reading", unit="pair", leave=False) as progress:
+            indices, counts = _write_pairs(progress, source.name, config.clean, target, english)
 
         if config.clean:
             dropped = _dropped([counts])
@@ -124,17 +124,17 @@ def load_text(
             if remark:
                 logger.warning("%s: %s", source.name, remark)
 
-    used = [weighted(indices, source) for source, indices in parts]
-    if not sum(map(len, used)):
+    selections = [weighted(indices, source) for source, indices in parts]
+    if not sum(map(len, selections)):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
 
     captions = not_none(text.english, "english")
     shared = [
         [captions[i] for i in used_indices]
-        for (source, _), used_indices in zip(parts, used, strict=True)
+        for (source, _), used_indices in zip(parts, selections, strict=True)
         if source.name in named
     ]
-    return text.select(np.concatenate(used)), tuple(shared)
+    return text.select(np.concatenate(selections)), tuple(shared)
 
 
 def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
@@ -186,9 +186,9 @@ def _write_pairs(
     if repeated and not clean:
         logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
 
-    chosen = first + np.sort(distinct) if clean else np.arange(first, targets.count)
+    rows = first + np.sort(distinct) if clean else np.arange(first, targets.count)
     counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
-    return chosen, counts | ({"equal": equal} if equal else {})
+    return rows, counts | ({"equal": equal} if equal else {})
 
 
 def without_overlap(
@@ -204,11 +204,11 @@ def without_overlap(
     Raises:
         DataError: pairs overlap and `overlap` is refuse, or no pair is left.
     """
-    tested = normal_forms(test)
+    test_forms = normal_forms(test)
     english = not_none(text.english, "english")
     pairs = zip(text.target, english, strict=True)
     with Bar(pairs, total=len(text), desc="overlap", unit="pair", leave=False) as sides:
-        overlapping = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
+        overlapping = [i for i, pair in enumerate(sides) if any(normal_form(side) in test_forms for side in pair)]
 
     if overlapping and overlap == "refuse":
         raise DataError(
@@ -259,8 +259,8 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     is_first[np.unique(keys, return_index=True)[1]] = True
     captions = int(is_first.sum())
     count = held_out if held_out is not None else min(MOST_HELD_OUT, captions // 10)
-    chosen = keys[order[is_first[order]][:count]]  # keys of the held-out captions
-    is_held_out = np.isin(keys[order], chosen)
+    held_out_keys = keys[order[is_first[order]][:count]]  # keys of the held-out captions
+    is_held_out = np.isin(keys[order], held_out_keys)
     training = order[~is_held_out][:train_size]
     if count < 1 or not len(training):
         raise DataError(
@@ -272,8 +272,8 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     for index in np.sort(order[is_held_out]).tolist():
         pairs_of.setdefault(int(keys[index]), []).append(index)
 
-    pairs = [pairs_of[key][key % len(pairs_of[key])] for key in chosen.tolist()]
-    text = _recorded(text, held_out=len(chosen))
+    pairs = [pairs_of[key][key % len(pairs_of[key])] for key in held_out_keys.tolist()]
+    text = _recorded(text, held_out=len(held_out_keys))
     return TrainingText(text.select(training), text.select(pairs))
 
 
