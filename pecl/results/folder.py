@@ -102,17 +102,17 @@ def _difference(
         return f"was made with {result.environment.machine.threads} threads, not with {config.threads}"
 
     recorded = result.data.files or {}
-    for description, present in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
-        changed = [name for name, sha256 in present.items() if recorded.get(name, sha256) != sha256]
+    for description, current in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
+        changed = [name for name, sha256 in current.items() if recorded.get(name, sha256) != sha256]
         if changed:
             return f"was made with {description} of {' and '.join(changed)}"
 
-    present = hashes(config)
-    captions = {name: present["captions"].get(name) for name in result.data.sha256}
+    current = hashes(config)
+    captions = {name: current["captions"].get(name) for name in result.data.sha256}
     text = result.data.translations
-    if result.data.sha256 != captions or (text and text.sha256) != present["training text"]:
+    if result.data.sha256 != captions or (text and text.sha256) != current["training text"]:
         return "is of other data"
-    if result.data.photographs not in (None, present["photographs"]):
+    if result.data.photographs not in (None, current["photographs"]):
         return "is of other photographs"
     return ""
 

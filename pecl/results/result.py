@@ -148,12 +148,12 @@ class Result(Run):
         Raises:
             KeyError: it was not measured.
         """
-        measured = self.measured(part, stage)
+        scores = self.measured(part, stage)
         if direction is None and k == 1:
-            return measured.mean_recall_at_1
+            return scores.mean_recall_at_1
 
-        directions = measured.directions if direction is None else [direction]
-        recalls = [_find(_find(measured.directions, "direction", name).recall, "k", k) for name in directions]
+        directions = scores.directions if direction is None else [direction]
+        recalls = [_find(_find(scores.directions, "direction", name).recall, "k", k) for name in directions]
         return sum(recalls) / len(recalls)
 
     def ranks(self, direction: str, part: str = "test", stage: str | None = None) -> Sequence[int]:
