@@ -71,8 +71,8 @@ class ArrowColumn(Sequence[T]):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> ArrowColumn[T]:
         """Return the values at `indices`, in that order; values are not copied."""
-        chosen = np.asarray(indices, np.uint32)
-        return ArrowColumn(self.values, chosen if self._indices is None else self._indices[chosen])
+        rows = np.asarray(indices, np.uint32)
+        return ArrowColumn(self.values, rows if self._indices is None else self._indices[rows])
 
 
 class _Spool(tempfile.SpooledTemporaryFile):

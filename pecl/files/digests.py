@@ -39,8 +39,8 @@ def sha256_json(document: Any) -> str:
 
 def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object as JSON reads it back, with its digest as the last key."""
-    read = json.loads(json.dumps(document))
-    return {**read, DIGEST: sha256_json(read)}
+    copy = json.loads(json.dumps(document))
+    return {**copy, DIGEST: sha256_json(copy)}
 
 
 def check_digest(document: Mapping[str, Any], needed: bool = False) -> None:
