@@ -329,10 +329,10 @@ class AdapterBank:
         for tower, indices, slots in self._by_tower(adapters):
             groups = [torch.arange(len(indices))] if slots is None else _together(slots, batch_size)
             for group in groups:
-                chosen = [indices[i] for i in group.tolist()]
-                ids = [token_ids[i] for i in chosen]
+                rows = [indices[i] for i in group.tolist()]
+                ids = [token_ids[i] for i in rows]
                 group_slots = None if slots is None else slots[group]
-                embeddings[chosen] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
+                embeddings[rows] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
         return embeddings
 
     def whole_lengths(

@@ -133,8 +133,8 @@ class KnownAdapters:
 
     def files(self, languages: Iterable[str] | None = None) -> dict[str, AdapterFile]:
         """Return the adapters of `languages`, or all, read from their files; raise WeightsError for a damaged file."""
-        chosen = self.paths if languages is None else languages
-        return {name: load_adapter_file(self.paths[name]) for name in chosen}
+        names = self.paths if languages is None else languages
+        return {name: load_adapter_file(self.paths[name]) for name in names}
 
     def _choice(self, path: Path) -> AdapterChoice:
         shipped = {file: f"{self.tower}:{language}" for language, file in self._shipped.items()}
@@ -201,14 +201,14 @@ def load_bank(
         raise ConfigError(f"profile: expected one with ready adapters ({profiles}), got {profile!r}")
 
     names = [languages] if isinstance(languages, str) else list(languages)
-    chosen = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
-    for name in chosen:
-        if name not in paths and name != ENGLISH:
+    codes = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
+    for code in codes:
+        if code not in paths and code != ENGLISH:
             expected = f"expected one with a ready adapter for {profile} ({listed(paths)})"
-            raise ConfigError(f"language: {expected}, got {language_name(name)}: {way_to_adapter(name, profile)}")
+            raise ConfigError(f"language: {expected}, got {language_name(code)}: {way_to_adapter(code, profile)}")
 
     tower = tower or load_text_encoder(profile, device=device)
     bank = AdapterBank(tower, plain=[ENGLISH])
-    files = [load_adapter_file(paths[name], tower) for name in chosen if name in paths]
+    files = [load_adapter_file(paths[code], tower) for code in codes if code in paths]
     bank.add_files((not_none(file.language, "language"), file) for file in files)
     return bank

@@ -60,12 +60,12 @@ class SlotGroups:
         if self._padded is not None:
             x = x.index_select(0, self._padded)
 
-        used = len(self.slots)
+        num_groups = len(self.slots)
         length = x.shape[1]
         if self._used is not None:
             weight = weight.index_select(0, self._used)
             bias = None if bias is None else bias.index_select(0, self._used)
-        out = torch.bmm(x.reshape(used, -1, x.shape[-1]), weight.mT)  # (U, N / U * L, o)
+        out = torch.bmm(x.reshape(num_groups, -1, x.shape[-1]), weight.mT)  # (U, N / U * L, o)
         out = out if bias is None else out + bias.unsqueeze(1)
 
         out = out.reshape(-1, length, weight.shape[1])

@@ -128,17 +128,17 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
         >>> parse_adapter("lora-only:r=4")
         (LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules=('query', 'value'), layers=None),)
     """
-    chosen: dict[str, AdapterConfig] = {}
+    explicit: dict[str, AdapterConfig] = {}
     bringing: list[AdapterConfig] = []
     for part in split_unquoted(spec, "+"):
         for config, brings_norms in parse_part(part):
-            if config.kind in chosen:
+            if config.kind in explicit:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
-            chosen[config.kind] = config
+            explicit[config.kind] = config
             if brings_norms:
                 bringing.append(config)
     implied = {LayerNormConfig.kind: _norms_beside(bringing)} if bringing else {}
-    configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
+    configs = implied | explicit  # an explicit `layernorm` part replaces the one that `lora` brings
 
     if rank is not None:
         if "lora" not in configs:
@@ -153,9 +153,9 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
             raise ConfigError(f"adapter_layers: {expected}, got {layers} with {quoted(spec)}")
         configs |= {kind: replace(config, layers=layers) for kind, config in configs.items() if kind in has_layers}
 
-    ordered = in_order(configs.values())
-    check_combination(ordered)
-    return ordered
+    ordered_configs = in_order(configs.values())
+    check_combination(ordered_configs)
+    return ordered_configs
 
 
 def parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:

@@ -45,17 +45,17 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     ConfigError if the prompt has no tokens, or its tokens depend on the text after it.
     """
     probes = ("x", "z")
-    bare = [tower.whole(probe) for probe in probes]
-    full = [tower.whole(text + probe) for probe in probes]
-    if bare[0] == bare[1]:
+    without_prompt = [tower.whole(probe) for probe in probes]
+    with_prompt = [tower.whole(text + probe) for probe in probes]
+    if without_prompt[0] == without_prompt[1]:
         raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not tell {' and '.join(probes)} apart")
 
-    position = next(i for i, pair in enumerate(zip(*bare, strict=False)) if len(set(pair)) > 1)
-    length = len(full[0]) - len(bare[0])
-    token_ids = full[0][position : position + length]
+    position = next(i for i, pair in enumerate(zip(*without_prompt, strict=False)) if len(set(pair)) > 1)
+    length = len(with_prompt[0]) - len(without_prompt[0])
+    token_ids = with_prompt[0][position : position + length]
     if not token_ids:
         raise ConfigError(f"hard_prompt: text {text!r} has no tokens")
-    if full != [row[:position] + token_ids + row[position:] for row in bare]:
+    if with_prompt != [row[:position] + token_ids + row[position:] for row in without_prompt]:
         raise ConfigError(f"hard_prompt: text {text!r} runs into the text after it: end it with a space")
 
     return token_ids, position

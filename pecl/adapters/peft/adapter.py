@@ -197,10 +197,10 @@ class PeftAdapter(ForeignAdapter):
         for (_, holder), path in zip(self._indices, self.paths["target_modules"], strict=True):
             layer = self.wrapped.get_submodule(f"base_model.model.{path}")
             tokens = _most_frequent(counts, len(holder[NAME]), layer.base_layer.num_embeddings)
-            chosen = torch.tensor(tokens)
-            holder[NAME][:] = chosen.numpy()
+            token_ids = torch.tensor(tokens)
+            holder[NAME][:] = token_ids.numpy()
 
-            rows = layer.base_layer.weight.detach()[chosen.to(self.tower.device)]
+            rows = layer.base_layer.weight.detach()[token_ids.to(self.tower.device)]
             layer.trainable_tokens_delta[NAME].data.copy_(rows)
             layer.trainable_tokens_original[NAME].copy_(rows)
 
