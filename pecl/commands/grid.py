@@ -112,12 +112,12 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
     from pecl.report.tables import chosen_candidates
 
-    trained = trainings(collect([parsed.best_of]))
-    if not trained:
+    training_results = trainings(collect([parsed.best_of]))
+    if not training_results:
         raise ConfigError(
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
         )
-    best = [candidate.chosen_run for candidate in chosen_candidates(trained)]
+    best = [candidate.chosen_run for candidate in chosen_candidates(training_results)]
     return repeat_configs(best, {"out": parsed.best_of, **values})
 
 

@@ -45,8 +45,8 @@ def run(parsed: argparse.Namespace) -> None:
         groups: dict[str, list[str]] = {}
         for row in sorted(rows, key=lambda row: row.name):
             mark = "*" if row.code in ready else ""
-            named = f"{row.name} {row.code}{mark}"
-            groups.setdefault(getattr(row, parsed.by) or "other", []).append(named)
+            label = f"{row.name} {row.code}{mark}"
+            groups.setdefault(getattr(row, parsed.by) or "other", []).append(label)
         table = cli.in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
         parts = [table, f"{len(rows)} languages; * has a ready adapter for {MINI}"]
 

@@ -166,7 +166,7 @@ def config_flags(
 
     The help groups flags by headings. `defaults` replace the defaults of fields in the help.
     """
-    shown = {field.name: field.default for field in fields(ExperimentConfig)} | dict(defaults or {})
+    default_of = {field.name: field.default for field in fields(ExperimentConfig)} | dict(defaults or {})
 
     def add(parser: argparse.ArgumentParser) -> None:
         text = (
@@ -185,7 +185,7 @@ def config_flags(
             if heading not in groups:
                 groups[heading] = parser.add_argument_group(heading)
 
-            default = "" if shown[field.name] is None else f" (default: {shown[field.name]})"
+            default = "" if default_of[field.name] is None else f" (default: {default_of[field.name]})"
             text = f"{_HELP[field.name]}{default}".replace("%", "%%")
             is_switch = isinstance(field.default, bool)
             kind = {"action": argparse.BooleanOptionalAction} if is_switch else {"metavar": field.name.upper()}

@@ -78,16 +78,16 @@ def run(parsed: argparse.Namespace) -> None:
         check_writable(folder)
 
     unfinished = [run for run in runs if isinstance(run, UnfinishedRun)]
-    written = _write_pictures(parsed, complete, unfinished, replace(full_report, tables=tables))
+    paths = _write_pictures(parsed, complete, unfinished, replace(full_report, tables=tables))
     if parsed.out is not None:
         write = FORMATS[parsed.format]
         ending = ENDINGS.get(parsed.format, parsed.format)
         for name in dict.fromkeys(table.name for table in tables):
             text = write([table for table in tables if table.name == name], ids=parsed.ids)
-            written.append(write_text(Path(parsed.out, f"{name}.{ending}"), text))
+            paths.append(write_text(Path(parsed.out, f"{name}.{ending}"), text))
 
-    if written:
-        cli.print_text("\n".join(map(str, written)))
+    if paths:
+        cli.print_text("\n".join(map(str, paths)))
     elif parsed.format == "json":
         cli.print_json(
             {
@@ -143,11 +143,11 @@ def _write_pictures(
     from pecl.report.plots import draw_comparisons, draw_plots, write_plots
 
     drawing = draw_comparisons(full_report.tables) if parsed.compare else draw_plots(complete)
-    written = []
+    paths = []
     if parsed.html is not None:
         runs = [*complete, *unfinished]
-        written.append(write_page(parsed.html, runs, full_report, drawing, parsed.gallery_captions, parsed.data_dir))
+        paths.append(write_page(parsed.html, runs, full_report, drawing, parsed.gallery_captions, parsed.data_dir))
 
     if parsed.plots is not None:
-        written += write_plots(drawing, parsed.plots)
-    return written
+        paths += write_plots(drawing, parsed.plots)
+    return paths
