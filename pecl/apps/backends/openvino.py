@@ -106,14 +106,15 @@ class TextRuntime(_Runtime):
         extended = None if adapter is None else adapter.extend_inputs(inputs.input_ids, mask)
         if extended is None:
             words = tower.backbone.get_input_embeddings()(inputs.input_ids)  # (B, L, d)
-            given = [words, mask, mask]
+            tensors = [words, mask, mask]
         else:
-            given = list(extended)
+            tensors = list(extended)
 
         if adapter is not None:
-            given += self._slots(adapter, len(mask))
+            tensors += self._slots(adapter, len(mask))
+
         graph = self.graph(tower)
-        (pooled,) = graph([tensor.detach().numpy() for tensor in given], share_inputs=True).values()
+        (pooled,) = graph([tensor.detach().numpy() for tensor in tensors], share_inputs=True).values()
         return torch.from_numpy(pooled)
 
     def graph(self, tower: Any) -> Any:

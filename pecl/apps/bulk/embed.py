@@ -106,8 +106,8 @@ def embed(
         return _write_shards(Embedder(job, items))
 
     if items is not None or is_array:
-        given = "texts" if items is not None else f"an array {out}"
-        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {given}")
+        actual = "texts" if items is not None else f"an array {out}"
+        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {actual}")
 
     metadata = _on_ray(job, ray_workers)
     return Embedded(shards_of(out), int(metadata["rows"]), metadata)
@@ -130,9 +130,9 @@ def _write_array(embedder: Embedder) -> Embedded:
             raise OutputError(f"{file} exists already: choose another file, or delete it first")
 
     names = embedder.source.ids(rows)
-    broken = [name for name in names if {"\n", "\r"} & set(name)]
-    if broken:
-        raise DataError(f"image {broken[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
+    bad_names = [name for name in names if {"\n", "\r"} & set(name)]
+    if bad_names:
+        raise DataError(f"image {bad_names[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
 
     with embedder.bar(embedder.shards) as bar:
         embeddings = torch.cat(list(embedder.embed(rows, bar.update)))

@@ -244,8 +244,8 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
     Raise DataError without a complete training, for a damaged result, or if runs of a language were
     not measured alike.
     """
-    trained = trainings(collect(folders))
-    by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)
+    training_results = trainings(collect(folders))
+    by_language = grouped(chosen_candidates(training_results), lambda candidate: candidate.language)
     if not by_language:
         raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")
 

@@ -136,8 +136,8 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     config = make_config(values, where="command line")
     check_backend(parsed.backend, config.device, config.precision)
 
-    given = {field.name: getattr(parsed, field.name) for field in fields(Limits)}
-    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
+    texts = {field.name: getattr(parsed, field.name) for field in fields(Limits)}
+    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in texts.items() if text is not None})
 
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')

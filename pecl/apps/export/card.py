@@ -135,8 +135,8 @@ def _figures(adapters: Sequence[Published]) -> str:
 
 def _loading(adapter: Published, target: str) -> str:
     config = adapter.result.config
-    named = {"profile": config.profile, "text-model": config.text_model}
-    flags = "".join(f" --{name} {value}" for name, value in named.items() if value not in (None, "mini"))
+    options = {"profile": config.profile, "text-model": config.text_model}
+    flags = "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, "mini"))
     return f"""In pecl:
 
 ```python
@@ -243,8 +243,8 @@ def terms_of(source: str) -> str:
 
 def tower_terms(config: ExperimentConfig) -> str:
     """Return the towers of a run with their terms."""
-    named = [name for name in (config.text_model, config.image_model) if name]
-    if not named and config.profile in PAIRS:
+    models = [name for name in (config.text_model, config.image_model) if name]
+    if not models and config.profile in PAIRS:
         licence = f"{config.profile} ({PAIRS[config.profile].licence}, as its pages state)"
         return MINI_TOWERS if config.profile == MINI else licence
-    return f"{' and '.join(named) or config.profile} (terms {NOT_RECORDED})"
+    return f"{' and '.join(models) or config.profile} (terms {NOT_RECORDED})"

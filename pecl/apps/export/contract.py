@@ -213,8 +213,8 @@ def portable_tokenizer(
     prefix: list[int] = []
     if with_prefix and tower.text_prefix:
         texts = (tower.text_prefix + _PROBES[0], _PROBES[0])
-        whole, unprefixed = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
-        prefix = whole[: len(whole) - len(unprefixed)]
+        prefixed_ids, text_ids = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+        prefix = prefixed_ids[: len(prefixed_ids) - len(text_ids)]
 
     if [*first, *prefix] != before:
         tokenizer.backend_tokenizer.post_processor = _template(plain, [*first, *prefix], after)
@@ -238,8 +238,8 @@ def _cleaning(backend: Any, clean: str) -> Any:
             token["normalized"] = True
 
     copied = Tokenizer.from_str(json.dumps(document))
-    present = [] if copied.normalizer is None else [copied.normalizer]
-    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *present])
+    own_normalizers = [] if copied.normalizer is None else [copied.normalizer]
+    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *own_normalizers])
     return copied
 
 

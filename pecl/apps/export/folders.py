@@ -212,8 +212,8 @@ def fold_bias(tower: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     weight, bias = (parameter.detach().double() for parameter in (head.weight, head.bias))  # (D, d), (D,)
     constant = torch.linalg.pinv(weight) @ bias  # (d,)
     if float((weight @ constant - bias).abs().max()) > _TOLERANCE * float(bias.abs().max()):
-        full = f"a linear layer of full row rank, got one of shape {tuple(weight.shape)}"
-        raise contract.refused(tower, "a package whose projection has no bias", full)
+        expected = f"a linear layer of full row rank, got one of shape {tuple(weight.shape)}"
+        raise contract.refused(tower, "a package whose projection has no bias", expected)
 
     backbone = copy.deepcopy(tower.written_backbone())
     family = not_none(tower.family, "family")

@@ -95,10 +95,10 @@ def pull(
         OutputError: `target` holds something else, or cannot be written.
     """
     target = Path(target)
-    named, _, revision = (source, "", "") if is_folder(source) else source.partition("@")
+    repository, _, revision = (source, "", "") if is_folder(source) else source.partition("@")
     if (target / INDEX).exists():
         index = _read_index(target)
-        if index.get("source") != named or revision not in ("", index.get("revision")):
+        if index.get("source") != repository or revision not in ("", index.get("revision")):
             content = f"{index.get('source')}@{index.get('revision')}"
             raise OutputError(
                 f"{target} holds {content} already, not {source}: choose another folder, or delete it first"
@@ -106,14 +106,14 @@ def pull(
         return check_published(target, tower)
 
     check_absent(target)
-    folder, commit = (expanded(source), None) if is_folder(source) else _fetch(named, revision)
+    folder, commit = (expanded(source), None) if is_folder(source) else _fetch(repository, revision)
     paths = check_published(folder, tower)
 
     with new_folder(target) as temporary_folder:
         for path in (folder / CARD, *paths):
             if path.exists():
                 shutil.copyfile(path, temporary_folder / path.name)
-        write_json(temporary_folder / INDEX, {**_read_index(folder), "source": named, "revision": commit})
+        write_json(temporary_folder / INDEX, {**_read_index(folder), "source": repository, "revision": commit})
 
     return [target / path.name for path in paths]
 
@@ -277,18 +277,18 @@ def _row(
         adapter = f"unknown kind {error.kind}"
         result = check_adapter_file(path)
 
-    trained: ExperimentConfig | None = None
+    config: ExperimentConfig | None = None
     if recorded is not None:
-        trained = ExperimentConfig.from_record(recorded["config"])
+        config = ExperimentConfig.from_record(recorded["config"])
     elif result is not None and result.name != ready.RESULTS:
-        trained = read_run(result).config
+        config = read_run(result).config
 
     named_by = result or index
-    sources = trained_on(trained) if trained else []
+    sources = trained_on(config) if config else []
     return {
         "language": language,
         "adapter": adapter,
         "named by": named_by and named_by.name,
         "trained on": ", ".join(sources) or "not known",
-        "terms": {name: terms_of(name) for name in sources} | ({"towers": tower_terms(trained)} if trained else {}),
+        "terms": {name: terms_of(name) for name in sources} | ({"towers": tower_terms(config)} if config else {}),
     }

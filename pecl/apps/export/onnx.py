@@ -316,8 +316,8 @@ def write_graph(
             graph_input.name for graph_input in graph.input if not graph_input.type.tensor_type.shape.dim[0].dim_param
         ]
         if fixed:
-            named = ", ".join(fixed)
-            raise RunError(f"cannot write {path.name}: its inputs {named} would take batches of only one size")
+            input_names = ", ".join(fixed)
+            raise RunError(f"cannot write {path.name}: its inputs {input_names} would take batches of only one size")
 
 
 def check_packages() -> None:

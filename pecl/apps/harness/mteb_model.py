@@ -114,8 +114,8 @@ def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
     if len(langscripts) == len(codes) == 1:
         return codes.pop()
     # en-de is a pair of languages
-    named = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None
-    return named if named in codes else None
+    language = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None
+    return language if language in codes else None
 
 
 def langscript(language: str) -> str:

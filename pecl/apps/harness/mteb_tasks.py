@@ -51,9 +51,9 @@ class Pairs:
             data = data.select(published_part(data, "test"))
         if data.images is None or data.image_index is None:
             raise DataError(f"{data.dataset} has no images here: data/README.md names their folder")
-        shown = list(dict.fromkeys(data.image_index))
-        index_of = {image: i for i, image in enumerate(shown)}
-        return cls(data.target, data.images.subset(shown), [index_of[image] for image in data.image_index])
+        gallery = list(dict.fromkeys(data.image_index))
+        index_of = {image: i for i, image in enumerate(gallery)}
+        return cls(data.target, data.images.subset(gallery), [index_of[image] for image in data.image_index])
 
 
 class PeclRetrieval(AbsTaskRetrieval):

@@ -101,11 +101,11 @@ def build_index(
 
     if not source.photographs:
         reason = next(iter(source.unreadable.values()), "")
-        listed = ""
+        remark = ""
         if reason:
-            listed = f" ({len(source.unreadable)} could not be read: {reason})"
+            remark = f" ({len(source.unreadable)} could not be read: {reason})"
         expected = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
-        raise DataError(f"{folder}: there are no photographs in it{listed}: {expected}")
+        raise DataError(f"{folder}: there are no photographs in it{remark}: {expected}")
 
     check_same(index_path, source.root, options)  # before anything is written
     try:

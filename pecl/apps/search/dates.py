@@ -147,7 +147,7 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     """Return the forms of dates, those with more parts first."""
     names = {name for language in _table().values() for month in language["names"] for name in month.split()}
     short = {name for language in _table().values() for month in language["short"] for name in month.split()}
-    full = _alternatives({*names, *map(_plain, names)})
+    month_names = _alternatives({*names, *map(_plain, names)})
     every = _alternatives({*names, *short, *map(_plain, names | short)})
     day, number = r"(?P<day>[0-9]{1,2})", r"(?P<month>[0-9]{1,2})"
     ordinal = r"(?:\s?\.|st|nd|rd|th|er|º|°)?"
@@ -158,9 +158,9 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
         rf"(?P<one>[0-9]{{1,2}})\s?(?P<sign>[./-])\s?(?P<two>[0-9]{{1,2}})\s?(?P=sign)\s?{_YEAR}{_END}",
         rf"{day}{ordinal}\s*{_BETWEEN}(?P<name>{every})\.?,?\s*{_BETWEEN}{_YEAR}{_END}",
         rf"(?P<name>{every})\.?\s*{day}{ordinal},?\s+{_YEAR}{_END}",
-        rf"(?P<name>{full})[.,]?\s*{_BETWEEN}{_YEAR}{_END}",
+        rf"(?P<name>{month_names})[.,]?\s*{_BETWEEN}{_YEAR}{_END}",
         rf"(?P<name>{every})\.\s*{_YEAR}{_END}",
-        rf"{_YEAR}\s+(?P<name>{full}){_END}",
+        rf"{_YEAR}\s+(?P<name>{month_names}){_END}",
         rf"{_YEAR}[./-]{number}(?!\s?[./-]?[0-9]){_END}",
         rf"(?<![./-])(?<![./-]\s){number}[./]\s?{_YEAR}{_END}",
         rf"{_YEAR}(?:[年년]|{_END})",

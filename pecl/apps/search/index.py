@@ -346,10 +346,10 @@ def find_index(folder: str | Path) -> Path:
     Raises:
         DataError: there is no index; the message has the remedy.
     """
-    given = Path(folder)
-    if not given.is_dir():
+    path = Path(folder)
+    if not path.is_dir():
         raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    for candidate in (given, index_folder(given)):
+    for candidate in (path, index_folder(path)):
         if (candidate / FILE).is_file():
             return candidate
     raise DataError(f"{folder}: there is no index of it: make one with `pecl index {shell_quoted(folder)}`")

@@ -44,13 +44,13 @@ class QueryLanguage:
             return f"language: {language_name(not_none(self.code, 'code'))}; {choice.sentence}"
 
         if len(self.shares) > 1:
-            used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
+            adapter_text = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
         elif self.code is None:
-            used = "adapter: none (the plain tower)"
+            adapter_text = "adapter: none (the plain tower)"
         else:
-            used = choice.sentence
+            adapter_text = choice.sentence
 
-        return f"language: {self.guess.sentence}; {used}; --language names another"
+        return f"language: {self.guess.sentence}; {adapter_text}; --language names another"
 
     def plain(self) -> QueryLanguage:
         """Return the language for the plain tower, which embeds a text once."""

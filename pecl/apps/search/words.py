@@ -291,6 +291,6 @@ def _spaced(text: str) -> str:
     Hebrew, Arabic and Syriac (10 to 36).
     """
     letters = ((letter, unicodedata.combining(letter)) for letter in unicodedata.normalize("NFKD", text))
-    bare = "".join(letter for letter, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
-    folded = unicodedata.normalize("NFC", bare.translate(_STROKES))
+    letters_only = "".join(letter for letter, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
+    folded = unicodedata.normalize("NFC", letters_only.translate(_STROKES))
     return _UNSPACED.sub(r" \g<0> ", folded.replace('"', " "))

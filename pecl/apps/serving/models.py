@@ -129,8 +129,8 @@ class Models(AdapterBank):
         except PeclError as error:
             return error
 
-        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
-        for index, (length, max_length) in whole.items():
+        too_long = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
+        for index, (length, max_length) in too_long.items():
             problem = f"text {job.first + index} has {length} tokens, the tower reads {max_length}"
             return bad(f"{job.param}: {problem}: shorten it, or send truncate: true", job.param)
 
@@ -139,6 +139,6 @@ class Models(AdapterBank):
 
 def _checked(embeddings: torch.Tensor, token_ids: TokenIds, job: TextJob) -> Embedded | Exception:
     if not torch.isfinite(embeddings).all():
-        used = ", ".join(sorted({name or "none" for name in job.adapters}))
-        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {used})")
+        names = ", ".join(sorted({name or "none" for name in job.adapters}))
+        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {names})")
     return Embedded(embeddings, sum(map(len, token_ids)))

@@ -100,15 +100,15 @@ def _adapter(language: str | None, adapter: str | None, models: Models) -> str |
         return adapter
 
     try:
-        chosen = models.adapter_for(language)
+        adapter_of_language = models.adapter_for(language)
     except ConfigError as error:
         raise bad(str(error), "language") from error
 
-    if adapter is not None and chosen != adapter:
+    if adapter is not None and adapter_of_language != adapter:
         model = models.model_of(adapter)
         raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")
 
-    return chosen
+    return adapter_of_language
 
 
 @router.get("/v1/models")

@@ -192,9 +192,9 @@ class Frame:
         if self.key is None or scope["path"] == "/health":
             return
 
-        given = headers.get("authorization", "")
-        if not hmac.compare_digest(_presented(given), self.key):
-            actual = "another one" if given else "none"
+        authorization = headers.get("authorization", "")
+        if not hmac.compare_digest(_presented(authorization), self.key):
+            actual = "another one" if authorization else "none"
             sentence = f"authorization: expected the key of this server as Bearer KEY, got {actual}"
             raise Refusal(401, sentence, code="invalid_api_key")
 

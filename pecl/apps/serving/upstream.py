@@ -36,8 +36,9 @@ class Immich:
     """
 
     def __init__(self, upstream: str, model: str, patience: float = 300.0) -> None:
-        shown = quoted(re.sub(r"//[^/]*@", "//", upstream))
-        message = f"immich_upstream: expected an address such as http://immich-machine-learning:3003, got {shown}"
+        without_password = quoted(re.sub(r"//[^/]*@", "//", upstream))
+        expected = "an address such as http://immich-machine-learning:3003"
+        message = f"immich_upstream: expected {expected}, got {without_password}"
         try:
             address = httpx.URL(upstream)
         except httpx.InvalidURL as error:
@@ -128,8 +129,8 @@ class Immich:
         if not 200 <= answer.status_code < 600:
             raise Refusal(502, f"immich's service at {self.upstream} answered with status {answer.status_code}")
 
-        shown = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
-        return Response(content, answer.status_code, shown)
+        passed_headers = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
+        return Response(content, answer.status_code, passed_headers)
 
     def _refusal(self, error: httpx.HTTPError) -> Refusal:
         status = 502
