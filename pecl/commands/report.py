@@ -119,6 +119,7 @@ def _chosen_tables(
     count = sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))
     if count > 1:
         raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {count}")
+
     if parsed.compare:
         return comparison_tables(complete, parsed.compare)
     if parsed.paper:

@@ -70,7 +70,7 @@ def _probabilities(
 ) -> np.ndarray:
     """Return p(target | source) (K,) of K distinct pairs of words, whose source words are `source` (K,).
 
-    Each of M occurring pairs is the distinct pair `of` (M,), and has its target word at the `target`
+    Each of M occurring pairs is the distinct pair `pair_of` (M,), and has its target word at the `target`
     (M,) in `words` (P,). A target word may also have no source at all.
     """
     probabilities = np.ones(len(source))

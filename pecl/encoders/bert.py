@@ -94,6 +94,7 @@ class _SelfAttention(nn.Module):
     ) -> tuple[torch.Tensor, None]:
         by_head = (*hidden.shape[:-1], -1, self.head_width)
         heads = [layer(hidden).view(by_head).transpose(1, 2) for layer in (self.query, self.key, self.value)]
+
         attended, _ = ATTENTIONS[self.config._attn_implementation](
             self,
             *heads,  # (B, h, L, d_head) each

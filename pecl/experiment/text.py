@@ -159,7 +159,8 @@ def _write_pairs(
     empty = list[int]()
 
     keys = bytearray()
-    number = equal = 0
+    number = 0
+    equal = 0
     for number, pair in enumerate(pairs, 1):
         if not all(text.strip() for text in pair):
             empty.append(number)
@@ -196,7 +197,7 @@ def without_overlap(
     test: ParallelCaptions,
     overlap: str,
 ) -> ParallelCaptions:
-    """Return the text; pairs that are in the test part are refused, dropped or allowed, as `overlap` says.
+    """Return the text; pairs that are in the test part are refused, dropped or allowed, as `overlap` states.
 
     A pair overlaps if one of its sides is a caption of the test part in any column, ignoring case,
     spaces and punctuation.

@@ -58,8 +58,8 @@ def embed(
         out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as
             one array, with the names of its rows in `NAME.txt`; both are written at the end.
         kind: images or texts; by default images for a folder, else texts.
-        language: language of the texts, which selects the adapter and tells towers such as NLLB's
-            how to read them; by default German for a table or a data set, and none for a file of
+        language: language of the texts, which selects the adapter and, for towers such as NLLB's,
+            the language token; by default German for a table or a data set, and none for a file of
             lines or a list of texts, which the plain tower then embeds.
         column: column of texts in a table or a data set: target, english, english_to_target or
             target_to_english.

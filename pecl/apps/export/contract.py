@@ -197,7 +197,8 @@ def portable_tokenizer(
         )
 
     backend = _cleaning(plain.backend_tokenizer, tower.clean) if tower.clean else copy.deepcopy(plain.backend_tokenizer)
-    special = {role: token for role in _ROLES if (token := getattr(plain, role)) is not None}
+    tokens = {role: getattr(plain, role) for role in _ROLES}
+    special = {role: token for role, token in tokens.items() if token is not None}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_input_names=["input_ids", "attention_mask"],

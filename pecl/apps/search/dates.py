@@ -149,9 +149,12 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     short = {name for language in _table().values() for month in language["short"] for name in month.split()}
     month_names = _alternatives({*names, *map(_plain, names)})
     every = _alternatives({*names, *short, *map(_plain, names | short)})
-    day, number = r"(?P<day>[0-9]{1,2})", r"(?P<month>[0-9]{1,2})"
+
+    day = r"(?P<day>[0-9]{1,2})"
+    number = r"(?P<month>[0-9]{1,2})"
     ordinal = r"(?:\s?\.|st|nd|rd|th|er|º|°)?"
     cjk = rf"(?P<month>[0-9]{{1,2}}|{_alternatives(_NUMBERS)})"
+
     forms = (
         rf"{_YEAR}\s?[年년]\s?{cjk}\s?[月월](?:\s?{day}\s?[日號号일])?",
         rf"{_YEAR}\s?(?P<sign>[./-])\s?{number}\s?(?P=sign)\s?{day}(?![0-9])\.?",

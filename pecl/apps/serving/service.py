@@ -157,7 +157,7 @@ class Service:
     """The work of a server, without HTTP.
 
     Attributes:
-        stopping: whether the server was told to stop.
+        stopping: whether the server has received a signal to stop.
     """
 
     models: Models  # the text tower and its adapters

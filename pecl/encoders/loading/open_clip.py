@@ -240,9 +240,11 @@ def transformer_config(
     pooling = settings.get("pool_type", "argmax"), settings.get("no_causal_mask", False)
     changed = [name for name, plain in _PLAIN.items() if settings.get(name, plain) != plain]
     if pooling not in (("last", True), ("eos", False)) or changed:
-        told = ", ".join(changed) or f"pool_type {pooling[0]!r} {'without' if pooling[1] else 'with'} a causal mask"
+        actual = ", ".join(changed)
+        if not changed:
+            actual = f"pool_type {pooling[0]!r} {'without' if pooling[1] else 'with'} a causal mask"
         raise WeightsError(
-            f"{source} is a text tower of open_clip with {told}: expected SigLIP (pool_type 'last', no causal mask), "
+            f"{source} is a text tower of open_clip with {actual}: expected SigLIP (pool_type 'last', no causal mask), "
             "MetaCLIP 2 (pool_type 'eos', a causal mask), or one around a transformers encoder (hf_model_name)"
         )
 
