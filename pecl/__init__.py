@@ -15,7 +15,9 @@ from typing import Any
 # Name -> module, from the stub that editors and type checkers read. A module is imported at its first use, so
 # that `import pecl` and `pecl --help` stay quick.
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
-_PUBLIC = {one.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for one in node.names}
+_PUBLIC = {
+    alias.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names
+}
 __all__ = sorted(_PUBLIC)
 
 

@@ -44,11 +44,11 @@ class _Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse arguments; an error names the command, the unknown argument and the nearest flag."""
-        parsed, rest = super().parse_known_args(args, namespace or argparse.Namespace())
-        if rest:
-            flag = rest[0].partition("=")[0]
-            self.error(f"unrecognized arguments: {' '.join(rest)}{suggest(flag, self._option_string_actions)}")
-        return parsed, rest
+        parsed, unrecognized = super().parse_known_args(args, namespace or argparse.Namespace())
+        if unrecognized:
+            flag = unrecognized[0].partition("=")[0]
+            self.error(f"unrecognized arguments: {' '.join(unrecognized)}{suggest(flag, self._option_string_actions)}")
+        return parsed, unrecognized
 
 
 def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -57,7 +57,7 @@ class NotFiniteError(RunError, ValueError):
 
 def printable(text: str) -> str:
     r"""Return text as a terminal may show it: control characters except tab and newline are escaped, as in `\x1b`."""
-    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
+    return _CONTROLS.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 def one_line(text: object) -> str:
@@ -72,7 +72,7 @@ def shell_quoted(path: object) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Say whether UTF-8 can hold `text`. JSON escapes and bytes of a command line can leave half a character."""
+    """Return whether UTF-8 can hold `text`. JSON escapes and bytes of a command line can leave half a character."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -95,11 +95,11 @@ def suggest(value: object, choices: Iterable[str]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
-def unknown(what: str, value: object, choices: Iterable[str]) -> str:
+def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
     """Return the sentence for a value that is not among `choices`: it has the nearest, and all if they are few."""
     choices = sorted(choices)
     named = ", ".join(choices) if len(choices) <= 40 else f"{len(choices)}, such as {', '.join(choices[:5])}"
-    return f"unknown {what} {value!r}: expected one of {named}{suggest(value, choices)}"
+    return f"unknown {kind} {value!r}: expected one of {named}{suggest(value, choices)}"
 
 
 def install(extra: str) -> str:
@@ -108,7 +108,7 @@ def install(extra: str) -> str:
 
 
 def not_none(value: T | None, name: str) -> T:
-    """Return `value`, which the caller knows is not None; raise a TypeError with its `name` for a bug of the caller."""
+    """Return `value`, which is not None here; raise a TypeError with its `name` for a bug of the caller."""
     if value is None:
         raise TypeError(f"{name}: expected a value, got None")
     return value

@@ -45,7 +45,7 @@ def option(
     form: tuple[str, str] | None = None,
     none: str = "none",
     pattern: bool = False,
-    **more: Any,
+    **extra: Any,
 ) -> Any:
     """Return a dataclass field.
 
@@ -60,11 +60,11 @@ def option(
         form: a regular expression that the whole text must match, and an example of such a text.
         none: text for None, besides "none", if the type allows None.
         pattern: whether one regular expression may replace a tuple's names.
-        more: further metadata.
+        extra: further metadata.
     """
     metadata: dict[str, Any] = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined}
     metadata |= {"weighted": weighted, "form": form, "none": none, "pattern": pattern}
-    return field(default=default, metadata={**metadata, **more})
+    return field(default=default, metadata={**metadata, **extra})
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ def _choice_problem(rule: _Rule, names: Sequence[str]) -> str | None:
         names = [name for name, _, _ in parts]
         for _, colon, weight in parts:
             if colon and not _is_weight(weight):
-                got = quoted(f"{colon}{weight}")
-                return f'expected a weight > 0 after the colon, such as "{names[0]}:0.1", got {got}'
+                quoted_weight = quoted(f"{colon}{weight}")
+                return f'expected a weight > 0 after the colon, such as "{names[0]}:0.1", got {quoted_weight}'
 
     for name in names:
         if name not in rule.choices:
@@ -312,13 +312,14 @@ class Registry(Mapping[str, Any]):
 
     A built-in value may be text, `module:attribute`. It is imported at its first use, so that the names are known
     without torch. Added names are known only to this process; the workers of a grid run its plug-ins. Error sentences
-    call a name `what`, such as "adapter".
+    call a name by its `kind`, such as "adapter".
     """
 
     all: ClassVar[list["Registry"]] = []
 
-    def __init__(self, what: str, built_in: Mapping[str, Any], *, dashes: bool = False) -> None:
-        self.what, self._dashes = what, dashes
+    def __init__(self, kind: str, built_in: Mapping[str, Any], *, dashes: bool = False) -> None:
+        self.kind = kind
+        self._dashes = dashes
         self._built_in = dict(built_in)
         self._all: Mapping[str, Any] = self._built_in  # replaced as a whole, so that `changing` can take it back
         Registry.all.append(self)
@@ -340,13 +341,13 @@ class Registry(Mapping[str, Any]):
         """
         if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z][A-Za-z0-9_{'-' * self._dashes}]*", name):
             expected = f"a name of letters, digits{', dashes' * self._dashes} and underscores that begins with a letter"
-            raise ConfigError(f"{self.what}: expected {expected}, got {quoted(name)}")
+            raise ConfigError(f"{self.kind}: expected {expected}, got {quoted(name)}")
 
         if name in self._built_in:
-            raise ConfigError(f'{self.what}: "{name}" is built in: choose another name')
+            raise ConfigError(f'{self.kind}: "{name}" is built in: choose another name')
         if name in self._all and not replace:
             raise ConfigError(
-                f'{self.what}: "{name}" is registered already: choose another name, or register it with replace=True'
+                f'{self.kind}: "{name}" is registered already: choose another name, or register it with replace=True'
             )
 
         self.put(name, value)

@@ -294,15 +294,18 @@ def attach(
     return adapter
 
 
-def check_state(state: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tensor]) -> None:
-    """Raise WeightsError unless a state has the names, shapes and kinds of `held`; see `check_finite` for values."""
-    if missing := sorted(held.keys() - state.keys()):
-        raise WeightsError(f"adapter state lacks {len(missing)} of {len(held)} parameters, first {missing[0]!r}")
-    if surplus := sorted(state.keys() - held.keys()):
+def check_state(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise WeightsError unless a state has the names, shapes and kinds of `expected`; `check_finite` checks values."""
+    missing = sorted(expected.keys() - state.keys())
+    if missing:
+        raise WeightsError(f"adapter state lacks {len(missing)} of {len(expected)} parameters, first {missing[0]!r}")
+
+    surplus = sorted(state.keys() - expected.keys())
+    if surplus:
         raise WeightsError(f"adapter state has {len(surplus)} unknown parameters, first {surplus[0]!r}")
 
-    for name, expected in held.items():
-        _check_tensor(name, state[name], expected)
+    for name, expected_tensor in expected.items():
+        _check_tensor(name, state[name], expected_tensor)
 
 
 def _check_tensor(name: str, tensor: torch.Tensor, expected: torch.Tensor) -> None:
@@ -313,14 +316,14 @@ def _check_tensor(name: str, tensor: torch.Tensor, expected: torch.Tensor) -> No
         )
 
     if expected.is_floating_point():
-        type_name = "floating-point numbers"
+        expected_name = "floating-point numbers"
         has_type = tensor.is_floating_point()
     else:
-        type_name = str(expected.dtype).removeprefix("torch.")
+        expected_name = str(expected.dtype).removeprefix("torch.")
         has_type = tensor.dtype == expected.dtype
     if not has_type:
-        got = str(tensor.dtype).removeprefix("torch.")
-        raise WeightsError(f"adapter parameter {name!r} holds {got}, expected {type_name}")
+        actual_name = str(tensor.dtype).removeprefix("torch.")
+        raise WeightsError(f"adapter parameter {name!r} holds {actual_name}, expected {expected_name}")
 
     if name.endswith(".tokens") and bool((tensor[1:] < tensor[:-1]).any()):
         raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
@@ -330,8 +333,8 @@ def check_finite(state: Mapping[str, torch.Tensor], path: Path | None = None) ->
     """Raise WeightsError with the parameter, and the file `path` if given, unless all numbers are finite."""
     for name, tensor in state.items():
         if not np.isfinite(tensor.detach().float().cpu().numpy()).all():  # torch.isfinite takes three times as long
-            place = f"adapter {path} cannot be used: " if path else ""
-            raise WeightsError(f"{place}adapter parameter {name!r} holds values that are not finite numbers")
+            prefix = f"adapter {path} cannot be used: " if path else ""
+            raise WeightsError(f"{prefix}adapter parameter {name!r} holds values that are not finite numbers")
 
 
 def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:

@@ -139,7 +139,7 @@ class AdapterBank:
     def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
         """Add languages with their adapters, one step per spec. If one raises an error, as in `add`, none is added."""
         specs: dict[Key, SlottedTower] = {(spec.configs, None): spec for spec in self.specs if spec.has_slots}
-        held: dict[Key, Parameters] = {}
+        expected_states: dict[Key, Parameters] = {}
         added: dict[str, tuple[Key, Parameters]] = {}
         spoken: dict[str, str] = {}
 
@@ -157,14 +157,14 @@ class AdapterBank:
             key = configs, None if all(config.has_slots for config in configs) else language
             if key not in specs:
                 specs[key] = SlottedTower(self.tower, configs)
-            if key not in held:
-                held[key] = specs[key].adapter.held()
-            check_state(state, held[key])
+            if key not in expected_states:
+                expected_states[key] = specs[key].adapter.held()
+            check_state(state, expected_states[key])
             added[language] = key, state
 
         # Add the languages of each spec in one step
         for key in dict.fromkeys(key for key, _ in added.values()):
-            specs[key].add({language: state for language, (other, state) in added.items() if other == key})
+            specs[key].add({language: state for language, (spec_key, state) in added.items() if spec_key == key})
         self._spec_of |= {language: specs[key] for language, (key, _) in added.items()}
         self._spoken |= spoken
         self.specs = [*(spec for spec in self.specs if not spec.has_slots), *specs.values()]
@@ -225,8 +225,8 @@ class AdapterBank:
 
     def missing(self, language: str) -> str:
         """Return the error sentence for a language that has no adapter."""
-        known = listed(self.languages) or "none yet"
-        return f"language: expected one in the bank ({known}), got {language!r}{suggest(language, self.languages)}"
+        languages = listed(self.languages) or "none yet"
+        return f"language: expected one in the bank ({languages}), got {language!r}{suggest(language, self.languages)}"
 
     def encode_text(
         self,
@@ -329,10 +329,10 @@ class AdapterBank:
         for tower, indices, slots in self._by_tower(adapters):
             groups = [torch.arange(len(indices))] if slots is None else _together(slots, batch_size)
             for group in groups:
-                chosen = [indices[i] for i in group.tolist()]
-                ids = [token_ids[i] for i in chosen]
+                rows = [indices[i] for i in group.tolist()]
+                ids = [token_ids[i] for i in rows]
                 group_slots = None if slots is None else slots[group]
-                embeddings[chosen] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
+                embeddings[rows] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
         return embeddings
 
     def whole_lengths(
@@ -411,9 +411,9 @@ def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
     fills = slots.bincount() >= batch_size  # (S,)
     for slot in fills.nonzero().flatten():
         yield (slots == slot).nonzero().flatten()
-    others = (~fills[slots]).nonzero().flatten()
-    if len(others):
-        yield others
+    remaining = (~fills[slots]).nonzero().flatten()
+    if len(remaining):
+        yield remaining
 
 
 def mixed(rows: torch.Tensor, texts: Sequence[int], shares: Sequence[float]) -> torch.Tensor:

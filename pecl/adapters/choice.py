@@ -107,15 +107,20 @@ class KnownAdapters:
         if name is not None:
             return self._choice(self.paths[name])
 
-        known = f"adapters are known for {listed(self.paths)}" if self.paths else "no adapter is known"
+        languages = "no adapter is known"
+        if self.paths:
+            languages = f"adapters are known for {listed(self.paths)}"
+
         if self._off:
             reason = "as asked for"
         elif language is None:
-            reason = f"no language is named; {known}"
+            reason = f"no language is named; {languages}"
         elif find_name(language, [ENGLISH]):
             reason = "the plain tower was trained on English"
+        elif self.paths:
+            reason = f"none is known for {language_name(language)}; {languages}"
         else:
-            reason = f"none is known for {language_name(language)}; {known}" if self.paths else known
+            reason = languages
         return AdapterChoice(None, PLAIN, reason)
 
     def choose(self, name: str | Path | None, language: str | None) -> AdapterChoice:
@@ -128,8 +133,8 @@ class KnownAdapters:
 
     def files(self, languages: Iterable[str] | None = None) -> dict[str, AdapterFile]:
         """Return the adapters of `languages`, or all, read from their files; raise WeightsError for a damaged file."""
-        chosen = self.paths if languages is None else languages
-        return {name: load_adapter_file(self.paths[name]) for name in chosen}
+        names = self.paths if languages is None else languages
+        return {name: load_adapter_file(self.paths[name]) for name in names}
 
     def _choice(self, path: Path) -> AdapterChoice:
         shipped = {file: f"{self.tower}:{language}" for language, file in self._shipped.items()}
@@ -152,14 +157,16 @@ class KnownAdapters:
 
     def _expected(self, name: str) -> str:
         names = [f"{self.tower}:{language}" for language in self._shipped]
-        known = f"one of {listed(self._shipped)}, {PLAIN}, such as {names[0]}," if names else PLAIN
+        choices = PLAIN
+        if names:
+            choices = f"one of {listed(self._shipped)}, {PLAIN}, such as {names[0]},"
 
         language = find_name(name.rpartition(":")[2], LANGUAGES)
         if language is not None:
             hint = f"; {way_to_adapter(language, self.tower)} for {language_name(language)}"
         else:
             hint = suggest(name, [*self._shipped, PLAIN, *names])
-        return f"expected {known} or a file, got {name!r}{hint}"
+        return f"expected {choices} or a file, got {name!r}{hint}"
 
 
 def load_bank(
@@ -190,18 +197,18 @@ def load_bank(
     """
     paths = ready.ready_adapters(profile)
     if not paths:
-        known = ", ".join(ready.ready_profiles())
-        raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
+        profiles = ", ".join(ready.ready_profiles())
+        raise ConfigError(f"profile: expected one with ready adapters ({profiles}), got {profile!r}")
 
     names = [languages] if isinstance(languages, str) else list(languages)
-    chosen = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
-    for name in chosen:
-        if name not in paths and name != ENGLISH:
-            known = f"expected one with a ready adapter for {profile} ({listed(paths)})"
-            raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
+    codes = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
+    for code in codes:
+        if code not in paths and code != ENGLISH:
+            expected = f"expected one with a ready adapter for {profile} ({listed(paths)})"
+            raise ConfigError(f"language: {expected}, got {language_name(code)}: {way_to_adapter(code, profile)}")
 
     tower = tower or load_text_encoder(profile, device=device)
     bank = AdapterBank(tower, plain=[ENGLISH])
-    files = [load_adapter_file(paths[name], tower) for name in chosen if name in paths]
+    files = [load_adapter_file(paths[code], tower) for code in codes if code in paths]
     bank.add_files((not_none(file.language, "language"), file) for file in files)
     return bank

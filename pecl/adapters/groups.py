@@ -42,13 +42,13 @@ class SlotGroups:
         self.equal = len(set(self.sizes)) == 1
         self._padded = self._unpadded = None
         if not self.equal and device.type != "cpu":
-            most = max(self.sizes)
+            largest = max(self.sizes)
             starts = counts.cumsum(0) - counts
             # A shorter group repeats its own first item: an item of another slot might not be finite.
-            within = torch.arange(most).expand(len(counts), -1)  # (U, M)
+            within = torch.arange(largest).expand(len(counts), -1)  # (U, M)
             within = torch.where(within < counts[:, None], within, 0)
             self._padded = to_device((starts[:, None] + within).flatten(), device)  # (U * M,)
-            is_item = torch.arange(most)[None, :] < counts[:, None]  # (U, M)
+            is_item = torch.arange(largest)[None, :] < counts[:, None]  # (U, M)
             self._unpadded = to_device(is_item.flatten().nonzero().squeeze(1), device)  # (N,): indices in U * M
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -60,12 +60,12 @@ class SlotGroups:
         if self._padded is not None:
             x = x.index_select(0, self._padded)
 
-        used = len(self.slots)
+        num_groups = len(self.slots)
         length = x.shape[1]
         if self._used is not None:
             weight = weight.index_select(0, self._used)
             bias = None if bias is None else bias.index_select(0, self._used)
-        out = torch.bmm(x.reshape(used, -1, x.shape[-1]), weight.mT)  # (U, N / U * L, o)
+        out = torch.bmm(x.reshape(num_groups, -1, x.shape[-1]), weight.mT)  # (U, N / U * L, o)
         out = out if bias is None else out + bias.unsqueeze(1)
 
         out = out.reshape(-1, length, weight.shape[1])
@@ -93,9 +93,9 @@ class SlotGroups:
         Returns:
             (N, L, o).
         """
-        ordered = items if self._order is None else [item.index_select(0, self._order) for item in items]
+        ordered = items if self._order is None else [tensor.index_select(0, self._order) for tensor in items]
         by_slot = [parameter.unbind() for parameter in parameters]
-        groups = zip(*(item.split(self.sizes) for item in ordered), strict=True)
+        groups = zip(*(tensor.split(self.sizes) for tensor in ordered), strict=True)
         results = [
             layer(*group, *(parameter[slot] for parameter in by_slot))
             for slot, group in zip(self.slots, groups, strict=True)

@@ -96,5 +96,5 @@ class SlottedTower:
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory."""
         slot = self.languages.index(language)
-        self.adapter.rearrange([other for other in range(len(self.languages)) if other != slot])
+        self.adapter.rearrange([other_slot for other_slot in range(len(self.languages)) if other_slot != slot])
         del self.languages[slot]

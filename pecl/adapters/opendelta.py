@@ -199,8 +199,8 @@ def _opendelta_arguments(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfi
                 arguments[names[field.name]] = value
         elif field.name != "target_modules" and value != field.default:
             expected = format_option(field.default)
-            got = format_option(value)
-            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {field.name}={expected}, got {got}")
+            actual = format_option(value)
+            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {field.name}={expected}, got {actual}")
 
     norms = [config for config in configs if config is not adapter]
     if norms and norms != [LayerNormConfig()]:

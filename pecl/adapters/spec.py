@@ -128,17 +128,17 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
         >>> parse_adapter("lora-only:r=4")
         (LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules=('query', 'value'), layers=None),)
     """
-    chosen: dict[str, AdapterConfig] = {}
+    explicit: dict[str, AdapterConfig] = {}
     bringing: list[AdapterConfig] = []
     for part in split_unquoted(spec, "+"):
         for config, brings_norms in parse_part(part):
-            if config.kind in chosen:
+            if config.kind in explicit:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
-            chosen[config.kind] = config
+            explicit[config.kind] = config
             if brings_norms:
                 bringing.append(config)
     implied = {LayerNormConfig.kind: _norms_beside(bringing)} if bringing else {}
-    configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
+    configs = implied | explicit  # an explicit `layernorm` part replaces the one that `lora` brings
 
     if rank is not None:
         if "lora" not in configs:
@@ -153,9 +153,9 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
             raise ConfigError(f"adapter_layers: {expected}, got {layers} with {quoted(spec)}")
         configs |= {kind: replace(config, layers=layers) for kind, config in configs.items() if kind in has_layers}
 
-    ordered = in_order(configs.values())
-    check_combination(ordered)
-    return ordered
+    ordered_configs = in_order(configs.values())
+    check_combination(ordered_configs)
+    return ordered_configs
 
 
 def parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
@@ -189,10 +189,13 @@ def split_part(part: str) -> tuple[str, dict[str, str]]:
     name, *options = split_unquoted(part, ":", 1)
     name = name.strip()
     values: dict[str, str] = {}
-    for item in split_unquoted(options[0], ",") if options and options[0] else []:
-        option, *text = split_unquoted(item, "=", 1)
+    if not options or not options[0]:
+        return name, values
+
+    for pair in split_unquoted(options[0], ","):
+        option, *text = split_unquoted(pair, "=", 1)
         if not text:
-            raise ConfigError(f"{name.removesuffix('-only')}: expected option=value, got {quoted(item)}")
+            raise ConfigError(f"{name.removesuffix('-only')}: expected option=value, got {quoted(pair)}")
         values[option.strip()] = text[0]
     return name, values
 
@@ -203,7 +206,7 @@ def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
 
 
 def _option_names(config_class: Any) -> list[str]:
-    return [item.name for item in fields(config_class)]
+    return [field.name for field in fields(config_class)]
 
 
 def _check_name(config_class: type[AdapterConfig], name: str) -> None:
@@ -223,9 +226,10 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
         raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
-    others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
-    if "full" in by_kind and others:
-        raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
+    other_kinds = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
+    if "full" in by_kind and other_kinds:
+        kind = other_kinds[0]
+        raise ConfigError(f"full and {kind} exclude each other: full trains every weight of the tower already")
 
     norms = by_kind.get("layernorm")
     biases = by_kind.get("bitfit")

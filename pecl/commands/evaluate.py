@@ -51,22 +51,22 @@ def run(parsed: argparse.Namespace) -> None:
 
 def evaluate_languages(parsed: argparse.Namespace, measure: Measure) -> None:
     """Check the configs of all languages, then print the dry run, or measure them: by `measure` without other flags."""
-    given = cli.language_configs(parsed)
+    configs = cli.language_configs(parsed)
 
     # Report problems of all languages before the first is measured; a single one is checked as it
     # is measured
-    check = check_evaluation if parsed.dry_run or len(given) > 1 else with_adapter
-    checked = [check(config) for config in given]
+    check = check_evaluation if parsed.dry_run or len(configs) > 1 else with_adapter
+    checked = [check(config) for config in configs]
     if parsed.correct_hubs:
-        for config in given:
+        for config in configs:
             check_corrections(config)
 
     if parsed.dry_run:
         _print_plans(parsed, checked)
     elif parsed.presence:
-        _run_presence(parsed, given)
+        _run_presence(parsed, configs)
     elif parsed.correct_hubs:
-        _run_corrected(parsed, given)
+        _run_corrected(parsed, configs)
     else:
         measure(parsed, [config for config, _ in checked])
 

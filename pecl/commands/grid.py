@@ -112,12 +112,12 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
     from pecl.report.tables import chosen_candidates
 
-    trained = trainings(collect([parsed.best_of]))
-    if not trained:
+    training_results = trainings(collect([parsed.best_of]))
+    if not training_results:
         raise ConfigError(
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
         )
-    best = [candidate.chosen_run for candidate in chosen_candidates(trained)]
+    best = [candidate.chosen_run for candidate in chosen_candidates(training_results)]
     return repeat_configs(best, {"out": parsed.best_of, **values})
 
 
@@ -203,8 +203,8 @@ def _competitions_of(
 
 def _halving_text(competition: Mapping[str, Any]) -> str:
     """Return one competition of a fleet as a line."""
-    first, *others = competition["runs"]
-    rivals = f"halving: of {first} and {cli.counted(len(others), 'rival')}"
+    first, *other_runs = competition["runs"]
+    rivals = f"halving: of {first} and {cli.counted(len(other_runs), 'rival')}"
     if not competition["continuing"]:
         return f"{rivals} all continue to the end, since no validation precedes the last step"
     sizes = [f"{rung['runs']} continue after step {rung['step']}" for rung in competition["continuing"]]

@@ -29,24 +29,24 @@ def run(parsed: argparse.Namespace) -> None:
     """List languages by region or script, or show names, data sets and ready adapter of the given ones."""
     rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
     for field in _GROUPS:
-        wanted = getattr(parsed, field)
-        if wanted is not None:
-            matching = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
+        value = getattr(parsed, field)
+        if value is not None:
+            matching = [row for row in rows if getattr(row, field).lower() == value.lower()]
             if not matching:
-                raise ConfigError(f"--{field}: {unknown(field, wanted, {getattr(row, field) for row in rows} - {''})}")
+                raise ConfigError(f"--{field}: {unknown(field, value, {getattr(row, field) for row in rows} - {''})}")
             rows = matching
 
     ready = ready_adapters(MINI)
     if parsed.names:
-        notes = [note for name in parsed.names if (note := shared_code(name))]
+        notes = filter(None, map(shared_code, parsed.names))
         results = ready_results(MINI)
         parts = [*(_described(row, results.get(row.code)) for row in rows), *notes]
     else:
         groups: dict[str, list[str]] = {}
         for row in sorted(rows, key=lambda row: row.name):
             mark = "*" if row.code in ready else ""
-            named = f"{row.name} {row.code}{mark}"
-            groups.setdefault(getattr(row, parsed.by) or "other", []).append(named)
+            label = f"{row.name} {row.code}{mark}"
+            groups.setdefault(getattr(row, parsed.by) or "other", []).append(label)
         table = cli.in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
         parts = [table, f"{len(rows)} languages; * has a ready adapter for {MINI}"]
 

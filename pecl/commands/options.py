@@ -36,7 +36,7 @@ _HEADINGS = {
     "gallery": "evaluation",
     "device": "machine and results",
 }
-_HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
+_HELP = {field.name: field.metadata["help"] for field in fields(ExperimentConfig)}
 
 Argument = Callable[[argparse.ArgumentParser], Any]  # adds an argument, or several, to a parser
 # runs a command; may return its exit status, else 0
@@ -67,12 +67,12 @@ def command(example: str, *arguments: Argument, actions: Adders | None = None) -
     return register
 
 
-def group(name: str, example: str, what: str = "action") -> Callable[..., Callable[[Run], Run]]:
+def group(name: str, example: str, dest: str = "action") -> Callable[..., Callable[[Run], Run]]:
     """Register a command with several actions, and return the decorator of its actions."""
     actions: Adders = {}
 
     def add_actions(parser: argparse.ArgumentParser) -> None:
-        inner = parser.add_subparsers(dest=what, required=True, metavar=what.upper())
+        inner = parser.add_subparsers(dest=dest, required=True, metavar=dest.upper())
         for add in actions.values():
             add(inner)
 
@@ -99,9 +99,9 @@ def _adder(
     return add
 
 
-def argument(name: str, help: str, *others: str, **options: Any) -> Argument:
-    """Declare an argument, with `others` of its names and the options of `add_argument`."""
-    return lambda parser: parser.add_argument(name, *others, help=help, **options)
+def argument(name: str, help: str, *aliases: str, **options: Any) -> Argument:
+    """Declare an argument with its `aliases` and the options of `add_argument`."""
+    return lambda parser: parser.add_argument(name, *aliases, help=help, **options)
 
 
 def switch(name: str, help: str) -> Argument:
@@ -114,9 +114,9 @@ def choice(name: str, help: str, default: bool | None = None) -> Argument:
     return argument(name, help, action=argparse.BooleanOptionalAction, default=default)
 
 
-def several(name: str, help: str, *others: str, **options: Any) -> Argument:
+def several(name: str, help: str, *aliases: str, **options: Any) -> Argument:
     """Declare a flag that may be repeated, each time with a value."""
-    return argument(name, help, *others, action="append", default=[], **options)
+    return argument(name, help, *aliases, action="append", default=[], **options)
 
 
 def path(name: str, help: str, metavar: str | None = None, **options: Any) -> Argument:
@@ -166,7 +166,7 @@ def config_flags(
 
     The help groups flags by headings. `defaults` replace the defaults of fields in the help.
     """
-    shown = {item.name: item.default for item in fields(ExperimentConfig)} | dict(defaults or {})
+    default_of = {field.name: field.default for field in fields(ExperimentConfig)} | dict(defaults or {})
 
     def add(parser: argparse.ArgumentParser) -> None:
         text = (
@@ -174,21 +174,22 @@ def config_flags(
             "files override earlier ones, and flags override files"
         )
         several("--config", text, metavar="YAML")(parser)
-        heading, groups = "", {}
+        heading = ""
+        groups = {}
 
-        for item in fields(ExperimentConfig):
-            heading = _HEADINGS.get(item.name, heading)
-            if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
+        for field in fields(ExperimentConfig):
+            heading = _HEADINGS.get(field.name, heading)
+            if not field.metadata.get("flag", True) or (only is not None and field.name not in only):
                 continue
 
             if heading not in groups:
                 groups[heading] = parser.add_argument_group(heading)
 
-            default = "" if shown[item.name] is None else f" (default: {shown[item.name]})"
-            text = f"{_HELP[item.name]}{default}".replace("%", "%%")
-            is_switch = isinstance(item.default, bool)
-            kind = {"action": argparse.BooleanOptionalAction} if is_switch else {"metavar": item.name.upper()}
-            groups[heading].add_argument(f"--{item.name.replace('_', '-')}", default=None, help=text, **kind)
+            default = "" if default_of[field.name] is None else f" (default: {default_of[field.name]})"
+            text = f"{_HELP[field.name]}{default}".replace("%", "%%")
+            is_switch = isinstance(field.default, bool)
+            kind = {"action": argparse.BooleanOptionalAction} if is_switch else {"metavar": field.name.upper()}
+            groups[heading].add_argument(f"--{field.name.replace('_', '-')}", default=None, help=text, **kind)
 
     return add
 
@@ -203,7 +204,7 @@ def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
         document = read_yaml(path)
         make_config({k: v for k, v in document.items() if not isinstance(v, list)}, where=path)
         values |= document
-    flags = {item.name: getattr(parsed, item.name, None) for item in fields(ExperimentConfig)}
+    flags = {field.name: getattr(parsed, field.name, None) for field in fields(ExperimentConfig)}
     return values | {name: value for name, value in flags.items() if value is not None}
 
 
@@ -253,7 +254,7 @@ def check_languages(configs: Sequence[ExperimentConfig]) -> None:
 
 def differences(config: ExperimentConfig, always: Sequence[str]) -> str:
     """Return the fields `always`, and then those of a config that are not the defaults, as text."""
-    changed = [item.name for item in fields(config) if getattr(config, item.name) != item.default]
+    changed = [field.name for field in fields(config) if getattr(config, field.name) != field.default]
     return " ".join(f"{name}={getattr(config, name)}" for name in dict.fromkeys([*always, *changed]))
 
 
@@ -280,9 +281,9 @@ def in_columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def counted(number: int, what: str) -> str:
+def counted(number: int, noun: str) -> str:
     """Return `1 run` or `2 runs`."""
-    return f"{number:,} {what}{'s' * (number != 1)}"
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def print_json(document: Any) -> None:

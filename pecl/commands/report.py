@@ -71,61 +71,71 @@ def run(parsed: argparse.Namespace) -> None:
     without --table prints the table `routes`, or `evaluations` if nothing was trained.
     """
     runs = collect_runs(parsed.folders)
-    made = report(runs, parsed.against is not None, parsed.where)
+    full_report = report(runs, parsed.against is not None, parsed.where)
     complete = select([run for run in runs if isinstance(run, Result)], parsed.where)
-    tables = _chosen_tables(parsed, complete, made)
+    tables = _chosen_tables(parsed, complete, full_report)
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
         check_writable(folder)
 
     unfinished = [run for run in runs if isinstance(run, UnfinishedRun)]
-    written = _write_pictures(parsed, complete, unfinished, replace(made, tables=tables))
+    paths = _write_pictures(parsed, complete, unfinished, replace(full_report, tables=tables))
     if parsed.out is not None:
         write = FORMATS[parsed.format]
         ending = ENDINGS.get(parsed.format, parsed.format)
         for name in dict.fromkeys(table.name for table in tables):
             text = write([table for table in tables if table.name == name], ids=parsed.ids)
-            written.append(write_text(Path(parsed.out, f"{name}.{ending}"), text))
+            paths.append(write_text(Path(parsed.out, f"{name}.{ending}"), text))
 
-    if written:
-        cli.print_text("\n".join(map(str, written)))
+    if paths:
+        cli.print_text("\n".join(map(str, paths)))
     elif parsed.format == "json":
         cli.print_json(
-            {"left_out": made.left_out, "exchanged": made.exchanged, "tables": [table.to_dict() for table in tables]}
+            {
+                "left_out": full_report.left_out,
+                "exchanged": full_report.exchanged,
+                "tables": [table.to_dict() for table in tables],
+            }
         )
     elif parsed.summary and parsed.format == "text":
         cli.print_text(summary_text(tables, unfinished))
     else:
         if parsed.format == "csv" and not parsed.table and not (parsed.paper or parsed.summary or parsed.compare):
-            tables = made.named("routes" if any(table.name == "routes" for table in tables) else "evaluations")
+            has_routes = any(table.name == "routes" for table in tables)
+            tables = full_report.named("routes" if has_routes else "evaluations")
         cli.print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
 
-    for sentence in made.exchanged:
+    for sentence in full_report.exchanged:
         logger.warning("%s", sentence)
 
-    if made.left_out:
-        logger.warning("left out of all tables: %s", made.left_out)
+    if full_report.left_out:
+        logger.warning("left out of all tables: %s", full_report.left_out)
 
 
 def _chosen_tables(
     parsed: argparse.Namespace,
     complete: Sequence[Result],
-    made: Report,
+    full_report: Report,
 ) -> list[Table]:
-    wanted = sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))
-    if wanted > 1:
-        raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {wanted}")
+    count = sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))
+    if count > 1:
+        raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {count}")
+
     if parsed.compare:
         return comparison_tables(complete, parsed.compare)
-    if parsed.paper or parsed.summary:
-        return paper_tables(complete) if parsed.paper else summary_tables(complete)
-    return made.named(parsed.table) if parsed.table else made.tables
+    if parsed.paper:
+        return paper_tables(complete)
+    if parsed.summary:
+        return summary_tables(complete)
+    if parsed.table:
+        return full_report.named(parsed.table)
+    return full_report.tables
 
 
 def _write_pictures(
     parsed: argparse.Namespace,
     complete: Sequence[Result],
     unfinished: Sequence[UnfinishedRun],
-    made: Report,
+    full_report: Report,
 ) -> list[Path]:
     if parsed.html is None and parsed.plots is None:
         return []
@@ -133,12 +143,12 @@ def _write_pictures(
     from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
     from pecl.report.plots import draw_comparisons, draw_plots, write_plots
 
-    drawing = draw_comparisons(made.tables) if parsed.compare else draw_plots(complete)
-    written = []
+    drawing = draw_comparisons(full_report.tables) if parsed.compare else draw_plots(complete)
+    paths = []
     if parsed.html is not None:
         runs = [*complete, *unfinished]
-        written.append(write_page(parsed.html, runs, made, drawing, parsed.gallery_captions, parsed.data_dir))
+        paths.append(write_page(parsed.html, runs, full_report, drawing, parsed.gallery_captions, parsed.data_dir))
 
     if parsed.plots is not None:
-        written += write_plots(drawing, parsed.plots)
-    return written
+        paths += write_plots(drawing, parsed.plots)
+    return paths

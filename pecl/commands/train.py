@@ -57,8 +57,8 @@ def print_plans(
     ]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
     operations = sum(row.operations for row in plans if row.status != "complete")
-    shown = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)
-    lines.append(f"{cli.counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
+    time_text = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)
+    lines.append(f"{cli.counted(len(plans), 'run')}, {len(remaining):,} to train: {time_text}")
     cli.print_answer(parsed, [row._asdict() for row in plans], *lines)
 
 

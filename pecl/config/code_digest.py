@@ -49,19 +49,19 @@ def code_hashes(config: ExperimentConfig) -> dict[str, str]:
     left out if the config names the plug-in: `plugin` has the SHA-256 then.
     """
     parts = split_unquoted(config.adapter, "+")
-    used = {"loss": config.losses, "adapter": [part.partition(":")[0].strip() for part in parts]}
-    named = hashes_of(config.plugin)
+    names_of = {"loss": config.losses, "adapter": [part.partition(":")[0].strip() for part in parts]}
+    plugin_hashes = hashes_of(config.plugin)
 
     hashes: dict[str, str] = {}
     for registry in Registry.all:
-        for name in used.get(registry.what, ()):
+        for name in names_of.get(registry.kind, ()):
             registered = registry.added(name)
             if registered is None:
                 continue
             plugin = source_of(registry, name)
-            if plugin in named:
+            if plugin in plugin_hashes:
                 continue
-            label = f"{registry.what} {name}"
+            label = f"{registry.kind} {name}"
             hashes[label] = plugin or code_digest(registered, label)
 
     return hashes
@@ -96,12 +96,12 @@ class _Digest:
             MethodType: lambda method: [self.of(method.__func__), self.of(method.__self__)],
             staticmethod: lambda method: [self.of(method.__func__)],
             classmethod: lambda method: [self.of(method.__func__)],
-            property: lambda item: [self.of(item.fget), self.of(item.fset), self.of(item.fdel)],
-            list: lambda items: [self.of(item) for item in items],
-            tuple: lambda items: [self.of(item) for item in items],
-            set: lambda items: sorted(self.of(item) for item in items),
-            frozenset: lambda items: sorted(self.of(item) for item in items),
-            dict: lambda items: [[self.of(key), self.of(value)] for key, value in items.items()],
+            property: lambda value: [self.of(value.fget), self.of(value.fset), self.of(value.fdel)],
+            list: lambda values: [self.of(value) for value in values],
+            tuple: lambda values: [self.of(value) for value in values],
+            set: lambda values: sorted(self.of(value) for value in values),
+            frozenset: lambda values: sorted(self.of(value) for value in values),
+            dict: lambda values: [[self.of(key), self.of(value)] for key, value in values.items()],
         }
 
     def of(self, value: Any, names: frozenset[str] = frozenset()) -> str:
@@ -174,11 +174,11 @@ class _Digest:
         codes = list(_nested(function.__code__))
         names = frozenset(name for code in codes for name in code.co_names)
         instructions = [instruction for code in codes for instruction in dis.get_instructions(code)]
-        used = {item.argval for item in instructions if item.opname in _GLOBALS}
-        imported = {item.argval for item in instructions if item.opname == "IMPORT_NAME"}
+        global_names = {instruction.argval for instruction in instructions if instruction.opname in _GLOBALS}
+        module_names = {instruction.argval for instruction in instructions if instruction.opname == "IMPORT_NAME"}
 
         digests: list[Any] = []
-        for name in sorted(used):
+        for name in sorted(global_names):
             if name in function.__globals__:
                 digests.append([name, self.of(function.__globals__[name], names)])
             elif name in _HIDING:
@@ -187,7 +187,7 @@ class _Digest:
                 digests.append([name, "built in" if hasattr(builtins, name) else "missing"])
 
         # a relative import has no such module, and the function gets a token
-        for name in sorted(imported):
+        for name in sorted(module_names):
             digests.append([name, self.of(import_module(name), names)])
         return digests
 

@@ -328,9 +328,9 @@ class ExperimentConfig:
         Raises:
             ValueError: a field is unknown to this version.
         """
-        strange = record.keys() - _DEFAULTS.keys()
-        if strange:
-            raise ValueError(f"config.{min(strange)} is unknown to this version of pecl")
+        unknown_fields = record.keys() - _DEFAULTS.keys()
+        if unknown_fields:
+            raise ValueError(f"config.{min(unknown_fields)} is unknown to this version of pecl")
         config = object.__new__(cls)
         for name, value in {**_DEFAULTS, **record}.items():
             object.__setattr__(config, name, value)
@@ -429,14 +429,14 @@ def _normal_values(config: ExperimentConfig) -> dict[str, Any]:
 
 def fields_of(roles: Role) -> frozenset[str]:
     """Return the names of the fields that have one of `roles`."""
-    return frozenset(item.name for item in fields(ExperimentConfig) if item.metadata["roles"] & roles)
+    return frozenset(field.name for field in fields(ExperimentConfig) if field.metadata["roles"] & roles)
 
 
 EVALUATION_FIELDS = fields_of(Role.EVALUATION)
 FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
-_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig)}
+_DEFAULTS = {field.name: field.default for field in fields(ExperimentConfig)}
 _OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS | Role.MACHINE | Role.REPORTED)
 _LATER = {name: _DEFAULTS[name] for name in fields_of(Role.LATER)}
 # Names and defaults of the fields that can change a result, in their order

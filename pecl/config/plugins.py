@@ -79,7 +79,7 @@ def hashes_of(names: str | None) -> list[str]:
 
 def source_of(registry: Registry, name: str) -> str | None:
     """Return the SHA-256 of the plug-in that registered what a registry has under a name, or None."""
-    value, sha256 = _registered.get((registry.what, name), (None, None))
+    value, sha256 = _registered.get((registry.kind, name), (None, None))
     return sha256 if value is registry.added(name) else None
 
 
@@ -123,7 +123,7 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
             is_new = value is not before.get(id(registry), {}).get(name)
             # not of a plug-in that this one has run
             if is_new and source_of(registry, name) is None:
-                _registered[registry.what, name] = (value, sha256)
+                _registered[registry.kind, name] = (value, sha256)
 
 
 def _run_file(name: str, path: str) -> None:
@@ -158,12 +158,12 @@ def _line_of(error: Exception, path: str) -> int | None:
 def _import(name: str) -> None:
     installed = installed_plugins()
     if name not in installed:
-        there = " (there is none here)"
+        examples = " (there is none here)"
         if installed:
-            there = f", such as {', '.join(sorted(installed))}"
+            examples = f", such as {', '.join(sorted(installed))}"
         raise ConfigError(
-            f'plugin: expected a Python file, such as my.py, or the name of an installed plug-in{there}, got "{name}"'
-            f"{suggest(name, installed)}"
+            "plugin: expected a Python file, such as my.py, or the name of an installed plug-in"
+            f'{examples}, got "{name}"{suggest(name, installed)}'
         )
 
     module = installed[name].module

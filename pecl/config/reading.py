@@ -23,8 +23,9 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
         ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence
             begins with `where`.
     """
-    names = {item.name for item in fields(ExperimentConfig)}
-    problems, parsed = [], {}
+    names = {field.name for field in fields(ExperimentConfig)}
+    problems = []
+    parsed = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in names:
@@ -85,12 +86,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected keys and values, such as `language: de`, got a {type(document).__name__}")
 
-    seen: set[str] = set()
+    names: set[str] = set()
     for key_node, _ in node.value:
         name = key_node.value.replace("-", "_")
-        if name in seen:
+        if name in names:
             line = key_node.start_mark.line + 1
             raise ConfigError(f"{path}, line {line}: key {key_node.value!r} twice, expected once")
-        seen.add(name)
+        names.add(name)
 
     return {str(key).replace("-", "_"): value for key, value in document.items()}

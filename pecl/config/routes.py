@@ -57,7 +57,7 @@ def route(name: str, test_query: str = "train-side") -> TranslationRoute:
         raise ConfigError(unknown("test_query", test_query, TEST_QUERIES))
 
     if name not in OFFICIAL_RUN_CROSS:
-        known = ", ".join(OFFICIAL_RUN_CROSS)
-        raise ConfigError(f"route: expected one of {known} with test_query official-run-cross, got {name!r}")
+        expected = ", ".join(OFFICIAL_RUN_CROSS)
+        raise ConfigError(f"route: expected one of {expected} with test_query official-run-cross, got {name!r}")
 
     return TranslationRoute(query, anchor, OFFICIAL_RUN_CROSS[name])

@@ -47,9 +47,12 @@ def _spell_layers(adapter: str, layers: Any) -> dict[str, Any]:
     """Return adapter and layers; the layers of an adapter of one part are not in its text."""
     if len(split_unquoted(adapter, "+")) == 1:
         name, options = _parsed(adapter)
-        spec_layers, others = _take(options, _LAYERS)
+        spec_layers, other_options = _take(options, _LAYERS)
         if spec_layers is not None:
-            return {"adapter": _joined(name, others), "adapter_layers": spec_layers if layers is None else layers}
+            if layers is None:
+                layers = spec_layers
+            return {"adapter": _joined(name, other_options), "adapter_layers": layers}
+
     return {"adapter": adapter, "adapter_layers": layers}
 
 
@@ -58,25 +61,25 @@ def _spell_rank(adapter: str, rank: Any) -> dict[str, Any]:
 
     The default rank is in neither.
     """
-    written = {"adapter": adapter, "rank": rank}
+    unchanged = {"adapter": adapter, "rank": rank}
     parts = split_unquoted(adapter, "+")
     indices = [index for index, part in enumerate(parts) if _parsed(part)[0] in _LORA]
     if len(indices) != 1 or not (rank is None or (type(rank) is int and rank > 0)):
-        return written
+        return unchanged
 
     name, options = _parsed(parts[indices[0]])
-    spec_rank, others = _take(options, _RANK)
+    spec_rank, other_options = _take(options, _RANK)
     if rank is None and spec_rank is not None:
         rank = int(spec_rank)
 
     if rank == LORA_RANK:
         rank = None
 
-    if others and rank is not None:
-        others = [f"r={rank}", *others]
+    if other_options and rank is not None:
+        other_options = [f"r={rank}", *other_options]
         rank = None
 
-    parts[indices[0]] = _joined(name, others)
+    parts[indices[0]] = _joined(name, other_options)
     return {"adapter": "+".join(parts), "rank": rank}
 
 

@@ -84,12 +84,12 @@ class ParallelCaptions:
 
     def __repr__(self) -> str:
         columns = ("english_to_target", "target_to_english", "part", "subset")
-        held = []
+        details = []
         if self.english is None:
-            held.append("no English")
-        held += [name for name in columns if getattr(self, name) is not None]
+            details.append("no English")
+        details += [name for name in columns if getattr(self, name) is not None]
         images = "no images" if self.images is None else f"{len(self.images)} images"
-        return f"ParallelCaptions({', '.join([self.dataset, self.language, f'{len(self)} pairs', images, *held])})"
+        return f"ParallelCaptions({', '.join([self.dataset, self.language, f'{len(self)} pairs', images, *details])})"
 
     def __len__(self) -> int:
         return len(self.target)
@@ -102,18 +102,18 @@ class ParallelCaptions:
                 return column.take(indices)
             return None if column is None else tuple(column[i] for i in indices)
 
-        taken = {name: take(getattr(self, name)) for name in (*COLUMNS, "image_index", "part", "subset")}
+        columns = {name: take(getattr(self, name)) for name in (*COLUMNS, "image_index", "part", "subset")}
 
         images = self.images
-        image_index = taken["image_index"]
+        image_index = columns["image_index"]
         if images is not None and image_index is not None:
             # by first use: one caption per image keeps 0..n-1
-            used = list(dict.fromkeys(image_index))
-            position = {old: new for new, old in enumerate(used)}
-            images = images.subset(used)
-            taken["image_index"] = tuple(position[i] for i in image_index)
+            image_numbers = list(dict.fromkeys(image_index))
+            position = {old: new for new, old in enumerate(image_numbers)}
+            images = images.subset(image_numbers)
+            columns["image_index"] = tuple(position[i] for i in image_index)
 
-        return replace(self, images=images, **taken)
+        return replace(self, images=images, **columns)
 
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column, and of each caption's photograph, by number and name, and part."""
@@ -124,7 +124,7 @@ class ParallelCaptions:
 
 
 def has_words(texts: Iterable[str]) -> bool:
-    """Say whether any of the first `LOOKED_AT` texts has a letter; a column of numbers has none."""
+    """Return whether any of the first `LOOKED_AT` texts has a letter; a column of numbers has none."""
     return any(character.isalpha() for text in islice(texts, LOOKED_AT) for character in text)
 
 
@@ -149,20 +149,20 @@ def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
-def readable(path: Path, what: str) -> Iterator[None]:
-    """Turn errors of reading a file into a DataError of one sentence; `what` is its kind, `CAPTIONS` or `TABLE`."""
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Turn errors of reading a file into a DataError of one sentence; `kind` is `CAPTIONS` or `TABLE`."""
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{what} {path} is missing") from error
+        raise DataError(f"{kind} {path} is missing") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         hint = "it is cut short, damaged or not gzipped: copy it again"
-        raise DataError(f"cannot read {what} {path}: {error}; {hint}") from error
+        raise DataError(f"cannot read {kind} {path}: {error}; {hint}") from error
     except OSError as error:
-        raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot read {kind} {path}: {error.strerror or error}") from error
 
 
-def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, str | None]]:
+def lines_of(path: Path, kind: str, newline: str = "\n") -> Iterator[tuple[str, str | None]]:
     r"""Yield the lines of a file without a byte-order mark; `.gz` is unpacked.
 
     Each line comes with its problem, or None. In a line that is not UTF-8, the wrong bytes are
@@ -172,10 +172,10 @@ def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, 
     Errors are those of `readable`.
     """
     packed = path.suffix.lower() == ".gz"
-    with readable(path, what), open_regular(path) as file:
+    with readable(path, kind), open_regular(path) as file:
         content = gzip.GzipFile(fileobj=file) if packed else cast(io.BufferedReader, file)
         if content.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise DataError(f"{what} {path} is UTF-16; convert the file to UTF-8")
+            raise DataError(f"{kind} {path} is UTF-16; convert the file to UTF-8")
         # Escape bytes that are not UTF-8, so that reading goes on after a bad line
         for number, text in enumerate(io.TextIOWrapper(content, "utf-8", "surrogateescape", newline)):
             yield _checked(text if number else text.removeprefix(_BOM))

@@ -66,9 +66,9 @@ class Summary:
         self.images = len(images)
 
         for rows in _galleries(captions):
-            shown = list(dict.fromkeys(image_index[row] for row in rows))
-            repeats = find_repeats([images.fingerprint(image) for image in shown])
-            names = [(images.ids[shown[repeat]], images.ids[shown[first]]) for repeat, first in repeats.items()]
+            gallery = list(dict.fromkeys(image_index[row] for row in rows))
+            repeats = find_repeats([images.fingerprint(image) for image in gallery])
+            names = [(images.ids[gallery[repeat]], images.ids[gallery[first]]) for repeat, first in repeats.items()]
             self._note("images", [f"{repeat} as {first}" for repeat, first in names])
 
     def _note(self, kind: str, repeats: list[str]) -> None:
@@ -78,9 +78,9 @@ class Summary:
     def __str__(self) -> str:
         images = [] if self.images is None else [f"{self.images} images"]
         parts = ", ".join(f"{part} {count}" for part, count in (self.parts or {}).items())
-        shown = list(self.duplicates.items())[:_MOST_SHOWN]
-        duplicates = ", ".join(f"{kind} {len(names)} ({some_names(names)})" for kind, names in shown)
-        if len(self.duplicates) > len(shown):
+        kinds = list(self.duplicates.items())[:_MOST_SHOWN]
+        duplicates = ", ".join(f"{kind} {len(names)} ({some_names(names)})" for kind, names in kinds)
+        if len(self.duplicates) > len(kinds):
             duplicates += f", ... of {len(self.duplicates)}"
         few = len(self.languages) <= _MOST_SHOWN
         languages = f"languages {' '.join(self.languages)}" if few else f"{len(self.languages)} languages"
@@ -207,16 +207,16 @@ def _image_problems(
     name: str,
     root: Path | None,
     summaries: dict[str, Summary],
-    known: Sequence[str],
+    known_errors: Sequence[str],
 ) -> Iterator[str]:
-    """Yield the count of missing images, and each error that is not in `known`; drawn images are not checked."""
+    """Yield the count of missing images, and each error that is not in `known_errors`; drawn images are not checked."""
     languages = DATASETS[name].languages
     language = "en" if "en" in languages else languages[0]
     for split in DATASETS[name].splits or (None,):
         try:
             captions = load_dataset(name, language, data_dir=root, split=split, allow_missing_images=True)
         except DataError as error:
-            if str(error) not in known:
+            if str(error) not in known_errors:
                 yield f"{split or 'images'}: {error}"
             continue
 
@@ -227,7 +227,9 @@ def _image_problems(
         if isinstance(counts, dict) and counts["left_out"]:
             yield f"{split or name}: {counts['left_out']} of {counts['total']} images are missing"
 
-        failed = {} if isinstance(captions.images, SceneImages) else unreadable_images(captions.images)
+        failed = {}
+        if not isinstance(captions.images, SceneImages):
+            failed = unreadable_images(captions.images)
         yield from map(str, failed.values())
         if not failed:
             summaries[split or name].add_images(captions)

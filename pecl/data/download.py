@@ -134,7 +134,7 @@ def fetch(
     attempts failed.
     """
     check_address(url)
-    asked = Request(url, headers={"User-Agent": USER_AGENT})
+    request = Request(url, headers={"User-Agent": USER_AGENT})
 
     wait = 0.0
     for attempt in range(1, policy.attempts + 1):
@@ -144,16 +144,16 @@ def fetch(
         wait = min(policy.backoff * 2 ** (attempt - 1), 8.0)
         kind = FetchError
         try:
-            with build_opener().open(asked, timeout=policy.timeout) as response:
+            with build_opener().open(request, timeout=policy.timeout) as response:
                 content = response.read()
             check(content)
             return content
         except HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
-            asked_wait = error.headers.get("Retry-After", "")
+            retry_after = error.headers.get("Retry-After", "")
             if error.code not in RETRYABLE:
                 raise FetchError(reason) from error
-            wait = max(wait, float(asked_wait) if asked_wait.isdecimal() else 0.0)
+            wait = max(wait, float(retry_after) if retry_after.isdecimal() else 0.0)
             if wait > _LONGEST_WAIT:
                 message = f"the server asks to wait {wait:,.0f} seconds; run the same command then"
                 raise FetchError(f"{reason}: {message}") from error
@@ -308,10 +308,10 @@ class _Downloader:
 
         if failed:
             causes = "; ".join(f"{file.url} ({error})" for file, error in list(failed.items())[:MAX_NAMED])
-            more = "; ..." if len(failed) > MAX_NAMED else ""
+            ellipsis = "; ..." if len(failed) > MAX_NAMED else ""
             skipped = f", {not_tried} were not tried" if not_tried else ""
             raise DataError(
-                f"{name}: {len(failed)} of {len(files)} files could not be fetched{skipped}: {causes}{more}. The "
+                f"{name}: {len(failed)} of {len(files)} files could not be fetched{skipped}: {causes}{ellipsis}. The "
                 "others are kept, and the same command continues; --base-url names a mirror, --data-dir a copy that "
                 "you have (a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
             )

@@ -73,8 +73,8 @@ class LanguageGuess(NamedTuple):
     def sentence(self) -> str:
         """The guess in words, such as `Dutch (nl), detected automatically (confidence 0.43)`."""
         if self.is_sure:
-            other = "none of yours, " if self.is_other else ""
-            return f"{self.name} ({self.language}), {other}detected automatically (confidence {self.confidence:.2f})"
+            remark = "none of yours, " if self.is_other else ""
+            return f"{self.name} ({self.language}), {remark}detected automatically (confidence {self.confidence:.2f})"
         if self.language is None:
             return "not detected: the text has no word that shows it"
         return f"not detected: the likeliest is {self.name} ({self.language}), confidence {self.confidence:.2f}"
@@ -121,9 +121,9 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
         return _guess_among_all(text, preferred)
 
     candidates = _with_english(text, among)
-    strange = _guess_unknown(text, candidates)
-    if strange is not None:
-        return strange
+    guess = _guess_unknown(text, candidates)
+    if guess is not None:
+        return guess
     if _is_in_none(text, candidates):
         return _guess_other(text, preferred, among)
     return _guess_among(text, candidates, among)
@@ -163,21 +163,21 @@ def _guess_unknown(text: str, candidates: Sequence[str]) -> LanguageGuess | None
     if not unknown:
         return None
 
-    known = _known_words(_codes(candidates).keys(), text, _confidences(None, text))
-    if known is None or known > _MOST_KNOWN:
+    known_share = _known_words(_codes(candidates).keys(), text, _confidences(None, text))
+    if known_share is None or known_share > _MOST_KNOWN:
         return None
 
     shares = tuple((code, 1 / len(unknown)) for code in unknown)
-    return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
+    return LanguageGuess(unknown[0], 1 - known_share, LANGUAGES[unknown[0]].name, shares)
 
 
 def _is_in_none(text: str, candidates: Sequence[str]) -> bool:
     """Return whether a text is almost certainly in none of the candidates."""
     likelier = frozenset(_codes(candidates))
     prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED)}
-    weighted, others = _compared(text, likelier, prior)
+    weighted, other_isos = _compared(text, likelier, prior)
     total = sum(weighted.values())
-    return total > 0 and sum(weighted[iso] for iso in others) >= CERTAIN * total
+    return total > 0 and sum(weighted[iso] for iso in other_isos) >= CERTAIN * total
 
 
 def _guess_other(text: str, preferred: Sequence[str], among: Sequence[str]) -> LanguageGuess:
@@ -226,12 +226,12 @@ def _compared(
 ) -> tuple[dict[str, float], list[str]]:
     """Compare `likelier` and the likeliest other languages by lingua's large models.
 
-    Return the weight of each of these, its confidence times its prior odds, and the others.
+    Return the weight of each of these, its confidence times its prior odds, and the codes of the others.
     """
     small = {iso: value * prior.get(iso, 1) for iso, value in _confidences(None, text).items()}
-    others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
-    large = _confidences(likelier.union(others), text)
-    return {iso: value * prior.get(iso, 1) for iso, value in large.items()}, others
+    other_isos = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
+    large = _confidences(likelier.union(other_isos), text)
+    return {iso: value * prior.get(iso, 1) for iso, value in large.items()}, other_isos
 
 
 def _likeliest(weighted: Mapping[str, float], code_of: Mapping[str, str]) -> LanguageGuess:
@@ -329,8 +329,8 @@ def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> flo
     if max(guessed, key=lambda iso: guessed[iso]) in isos - lists:
         return 1.0
 
-    known = [sum(word in wordfreq.get_frequency_dict(iso, "small") for word in words) for iso in lists]
-    return max(known, default=0) / len(words)
+    counts = [sum(word in wordfreq.get_frequency_dict(iso, "small") for word in words) for iso in lists]
+    return max(counts, default=0) / len(words)
 
 
 def _words(text: str) -> list[str]:
@@ -344,8 +344,8 @@ def _detector(isos: frozenset[str] | None) -> Any:
     builder = lingua.LanguageDetectorBuilder
     if isos is None:
         return builder.from_all_languages().with_low_accuracy_mode().build()
-    wanted = [language for language in lingua.Language.all() if language.iso_code_639_1.name.lower() in isos]
-    return builder.from_languages(*wanted).build()
+    languages = [language for language in lingua.Language.all() if language.iso_code_639_1.name.lower() in isos]
+    return builder.from_languages(*languages).build()
 
 
 def strange_languages(targets: Sequence[str], english: Sequence[str], language: str) -> str | None:
@@ -364,11 +364,11 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
 
     for texts, expected in ((targets, language), (english, ENGLISH)):
         guesses = guess_languages([texts[i] for i in places], (language, ENGLISH))
-        others = [
+        other_names = [
             guess.name for guess in guesses if guess.language not in (None, expected) and guess.confidence > _CLEAR
         ]
-        likeliest = max(sorted(set(others)), key=others.count, default="")
-        sides.append((len(others) > _MOST_STRANGE * count, likeliest, others.count(likeliest)))
+        likeliest = max(sorted(set(other_names)), key=other_names.count, default="")
+        sides.append((len(other_names) > _MOST_STRANGE * count, likeliest, other_names.count(likeliest)))
 
     (is_other, target, of_target), (is_other_english, source, of_english) = sides
     name = _names()[next(iter(_codes([language])))]
@@ -380,7 +380,10 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     if not (is_other or is_other_english):
         return None
 
-    number, actual, expected = (of_target, target, name) if is_other else (of_english, source, "English")
+    if is_other:
+        number, actual, expected = of_target, target, name
+    else:
+        number, actual, expected = of_english, source, "English"
     return f"of {count} pairs looked at, {number} have {actual} where {expected} is expected: is it the right file?"
 
 

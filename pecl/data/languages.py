@@ -106,27 +106,29 @@ def register_language(
     Raises:
         ConfigError: a code or name is malformed, or another language has it.
     """
-    for what, value, form, expected in (
+    for field, value, form, expected in (
         ("code", code, CODE, "two or three small letters, perhaps with a script, such as nl or zh_hant"),
         ("name", name, r"\S(.*\S)?", "its English name, such as Dutch"),
         ("flores", flores, r"[a-z]{3}_[A-Z][a-z]{3}", "a FLORES-200 code such as nld_Latn"),
         ("iso", iso, r"[a-z]{2}", "an ISO 639-1 code such as nl"),
     ):
-        optional = what in ("flores", "iso")
+        optional = field in ("flores", "iso")
         if not (optional and value is None) and not (isinstance(value, str) and re.fullmatch(form, value)):
-            raise ConfigError(f"language {code!r}: {what}: expected {expected}, got {value!r}")
+            raise ConfigError(f"language {code!r}: {field}: expected {expected}, got {value!r}")
 
-    others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
-    row = Language(code, name, flores, iso, others, iso3=flores and flores.partition("_")[0])
-    known = LANGUAGES.get(code)
-    is_same = known is not None and {_key(spelling) for spelling in (name, flores, iso) if spelling} <= known.names
-    if known is not None and is_same:
-        row = replace(known, aliases=(*known.aliases, *others))
+    other_names = (aliases,) if isinstance(aliases, str) else tuple(aliases)
+    row = Language(code, name, flores, iso, other_names, iso3=flores and flores.partition("_")[0])
+    existing = LANGUAGES.get(code)
+    is_same = False
+    if existing is not None:
+        is_same = {_key(spelling) for spelling in (name, flores, iso) if spelling} <= existing.names
+        if is_same:
+            row = replace(existing, aliases=(*existing.aliases, *other_names))
 
     for spelling in sorted(row.names):
-        other = _named(spelling)
-        if other is not None and not (is_same and other == code):
-            raise ConfigError(f"language {code!r}: {spelling!r} is registered already, for {language_name(other)}")
+        owner = _named(spelling)
+        if owner is not None and not (is_same and owner == code):
+            raise ConfigError(f"language {code!r}: {spelling!r} is registered already, for {language_name(owner)}")
 
     LANGUAGES.put(code, row)
     return row
@@ -202,8 +204,8 @@ def shared_code(text: str) -> str | None:
     code = _code_of(text)
     if code is None or len(rows) < 2:
         return None
-    others = ", ".join(f"{row.code} ({row.name})" for row in rows if row.code != code)
-    return f"{text.strip()} is taken as {language_name(code)}, {LANGUAGES[code].script}; other codes name {others}"
+    other_codes = ", ".join(f"{row.code} ({row.name})" for row in rows if row.code != code)
+    return f"{text.strip()} is taken as {language_name(code)}, {LANGUAGES[code].script}; other codes name {other_codes}"
 
 
 def language_name(code: str) -> str:
@@ -254,8 +256,8 @@ def find_codes(language: str, among: Iterable[str]) -> list[str]:
     """
     same = [code for code in among if (_code_of(code) or code.lower()) == language]
     exact = [code for code in same if code == language]
-    others = [code for code in same if code != language]
-    return (others or exact) if language in COLUMN_WORDS else (exact or others)
+    other_codes = [code for code in same if code != language]
+    return (other_codes or exact) if language in COLUMN_WORDS else (exact or other_codes)
 
 
 def find_name(name: str, among: Iterable[str], *, tags: bool = True) -> str | None:

@@ -26,21 +26,27 @@ class Lexicon:
 
 def make_lexicon(target: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
     """Return the lexicon of n pairs of texts, each a sequence of non-negative indices of words."""
-    ours = _Side.of(target)
-    theirs = _Side.of(english)
+    target_side = _Side.of(target)
+    english_side = _Side.of(english)
+
     # M combinations of a place on one side and a place on the other side of the same pair: (M,) and
     # (M,)
-    sizes = ours.lengths * theirs.lengths
-    left = np.repeat(np.arange(len(ours.words)), np.repeat(theirs.lengths, ours.lengths))
+    sizes = target_side.lengths * english_side.lengths
+    left = np.repeat(np.arange(len(target_side.words)), np.repeat(english_side.lengths, target_side.lengths))
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    right = np.repeat(np.cumsum(theirs.lengths) - theirs.lengths, sizes) + within % np.repeat(theirs.lengths, sizes)
-    names, of = np.unique(ours.words[left] << 32 | theirs.words[right], return_inverse=True)  # (K,), (M,)
+    starts = np.cumsum(english_side.lengths) - english_side.lengths
+    right = np.repeat(starts, sizes) + within % np.repeat(english_side.lengths, sizes)
+
+    # the K distinct pairs of words, and the pair of each combination
+    keys = target_side.words[left] << 32 | english_side.words[right]  # (M,)
+    names, pair_of = np.unique(keys, return_inverse=True)  # (K,), (M,)
     first = names >> 32
     second = names & (2**32 - 1)
     if not len(names):
         return Lexicon(first, second, np.empty(0))
 
-    weight = _probabilities(first, of, right, theirs.words) * _probabilities(second, of, left, ours.words)
+    weight = _probabilities(first, pair_of, right, english_side.words)
+    weight = weight * _probabilities(second, pair_of, left, target_side.words)
     is_likely = weight > 0
     return Lexicon(first[is_likely], second[is_likely], weight[is_likely])
 
@@ -58,20 +64,20 @@ class _Side:
 
 def _probabilities(
     source: np.ndarray,
-    of: np.ndarray,
+    pair_of: np.ndarray,
     target: np.ndarray,
     words: np.ndarray,
 ) -> np.ndarray:
     """Return p(target | source) (K,) of K distinct pairs of words, whose source words are `source` (K,).
 
-    Each of M occurring pairs is the distinct pair `of` (M,), and has its target word at the `target`
+    Each of M occurring pairs is the distinct pair `pair_of` (M,), and has its target word at the `target`
     (M,) in `words` (P,). A target word may also have no source at all.
     """
     probabilities = np.ones(len(source))
     nothing = np.ones(words.max(initial=0) + 1)
     for _ in range(ROUNDS):
-        total = np.bincount(target, probabilities[of], len(words)) + nothing[words]  # (P,)
-        counts = np.bincount(of, probabilities[of] / total[target], len(source))
+        total = np.bincount(target, probabilities[pair_of], len(words)) + nothing[words]  # (P,)
+        counts = np.bincount(pair_of, probabilities[pair_of] / total[target], len(source))
         probabilities = counts / np.bincount(source, counts)[source]
         nothing = np.bincount(words, nothing[words] / total, len(nothing))
         nothing /= nothing.sum()

@@ -46,22 +46,27 @@ class Mixer:
         *,
         spaces: bool = True,
     ) -> None:
-        target_words, theirs = dict[str, int](), dict[str, int]()  # index of each word
+        # index of each word
+        target_words = dict[str, int]()
+        english_words = dict[str, int]()
+
         words = _words if spaces else _pieces_of(texts)
         split = [words(text) for text in texts]
-        ours = [
+        target_indices = [
             [target_words.setdefault(word, len(target_words)) for word in [*map(_lower, text[:1]), *text[1:]]]
             for text in split
         ]
-        others = [[theirs.setdefault(word.lower(), len(theirs)) for word in _words(text)] for text in english]
-        lexicon = make_lexicon(ours, others)
-        of = list(theirs)
-        to = list(target_words)
+        english_indices = [
+            [english_words.setdefault(word.lower(), len(english_words)) for word in _words(text)] for text in english
+        ]
+        lexicon = make_lexicon(target_indices, english_indices)
+        english_list = list(english_words)
+        target_list = list(target_words)
         weighted = dict[str, list[tuple[float, str]]]()
         likely = lexicon.weight > _LEAST
         columns = (column[likely].tolist() for column in (lexicon.target, lexicon.english, lexicon.weight))
-        for target_index, other, weight in zip(*columns, strict=True):
-            weighted.setdefault(of[other], []).append((weight, to[target_index]))
+        for target_index, english_index, weight in zip(*columns, strict=True):
+            weighted.setdefault(english_list[english_index], []).append((weight, target_list[target_index]))
 
         self._between = " " if spaces else ""
         self._capitalised = {_lower(text[0]): text[0] for text in split if text and text[0][0].isupper()}

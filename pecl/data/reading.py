@@ -69,8 +69,8 @@ Reader = Callable[[DataRequest], ParallelCaptions]
 def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     """Read the caption file of each column. Raise DataError if two have different numbers of lines."""
     columns = {name: read_captions(path) for name, path in paths.items()}
-    first, *others = columns
-    for name in others:
+    first, *other_columns = columns
+    for name in other_columns:
         if len(columns[name]) != len(columns[first]):
             raise DataError(
                 f"{paths[first]} has {len(columns[first])} lines and {paths[name]} has {len(columns[name])}: "
@@ -84,22 +84,24 @@ def published_set(
     request: DataRequest,
     columns: Mapping[str, Sequence[str]],
     files: Mapping[str, Path],
-    about: Mapping[str, Any],
+    provenance: Mapping[str, Any],
     names: Sequence[str] = (),
     images: Path | None = None,
 ) -> ParallelCaptions:
-    """Return a set whose provenance has the record of its files, and `about`.
+    """Return a set; its provenance is `provenance` with the record of its files.
 
     `names` are the file names of the captions' images, which show the split of COCO images. The
     images are in the folder `images`; None for a set without images.
     """
-    record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
+    record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **provenance}
     subset, counts = coco_splits(names)
     if subset:
         record["coco_split"] = counts
     texts: dict[str, Any] = {"english": None} | {name: tuple(column) for name, column in columns.items()}
     captions = ParallelCaptions(request.dataset, request.language, **texts, subset=subset, provenance=record)
-    return captions if images is None else attach_images(captions, names, images)
+    if images is None:
+        return captions
+    return attach_images(captions, names, images)
 
 
 def describe_file(path: Path, root: Path) -> dict[str, str]:

@@ -169,9 +169,9 @@ def load_dataset(
         DataError: unknown data set, language or split, or data that is missing or wrong.
         ConfigError: unknown translation direction, or no such language at all.
     """
-    allowed = {"allow_missing_images": allow_missing_images, "allow_copied_translations": allow_copied_translations}
+    allowances = {"allow_missing_images": allow_missing_images, "allow_copied_translations": allow_copied_translations}
     need = check_directions(need)
-    return load_request(DataRequest(name, language, need, split, data_dir, text_only=text_only, **allowed))
+    return load_request(DataRequest(name, language, need, split, data_dir, text_only=text_only, **allowances))
 
 
 def load_request(
@@ -217,10 +217,12 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
     info = DATASETS[name]
     language = language_code(request.language)
     if language not in info.languages:
-        others = [other for other, row in DATASETS.items() if row.folders and language in row.languages]
-        way = (f"it is in {', '.join(others)}; " if others else "") + way_to_adapter(language)
-        known = listed(sorted(info.languages))
-        raise DataError(f"{name} has no captions in {language_name(language)}: expected one of {known}; {way}")
+        datasets = [dataset for dataset, row in DATASETS.items() if row.folders and language in row.languages]
+        way = way_to_adapter(language)
+        if datasets:
+            way = f"it is in {', '.join(datasets)}; {way}"
+        languages = listed(sorted(info.languages))
+        raise DataError(f"{name} has no captions in {language_name(language)}: expected one of {languages}; {way}")
 
     split = request.split
     if split is None:
@@ -235,7 +237,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
 
 
 def is_read(source: TextSource, language: str) -> bool:
-    """Say whether a source is read: not if optional and without `language`. Raise DataError if `NAME?` is no set."""
+    """Return whether a source is read: not if optional and without `language`. Raise DataError if `NAME?` is no set."""
     dataset = TEXT_OF.get(source.name, source.name)
     if source.optional and dataset not in DATASETS:
         raise DataError(f'text: expected "?" only after the name of a set, got {source.name}?')

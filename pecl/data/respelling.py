@@ -46,8 +46,9 @@ def shipped_respelling(code: str) -> Respelling | None:
 
 
 @lru_cache(maxsize=1 << 17)
-def windows_of(word: str, at: int) -> list[str]:
+def windows_of(word: str, position: int) -> list[str]:
     """Return the windows around a letter, from the narrowest to the widest."""
     padded = _EDGE * 3 + word + _EDGE * 3
-    at = at + 3
-    return [f"{padded[at - left : at]}.{padded[at]}.{padded[at + 1 : at + 1 + right]}" for left, right in WINDOWS]
+    start = position + 3
+    end = start + 1
+    return [f"{padded[start - left : start]}.{padded[start]}.{padded[end : end + right]}" for left, right in WINDOWS]

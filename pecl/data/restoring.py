@@ -157,12 +157,12 @@ def count_words(texts: Iterable[str], language: str, *, capitals: bool = False) 
             ambiguous.update(meanings)
 
     frequent = {pair: n for pair, n in pairs.items() if n >= _LEAST_PAIRS and not ambiguous.isdisjoint(pair)}
-    listed = marked.union(*frequent) - {_START}
+    kept_words = marked.union(*frequent) - {_START}
     usual = {word: spellings.most_common(1)[0][0] for word, spellings in spelled.items() if capitals}
     return Restoration(
         language,
         words.total(),
-        {word: words[word] for word in sorted(listed)},
+        {word: words[word] for word in sorted(kept_words)},
         {" ".join(pair): frequent[pair] for pair in sorted(frequent)},
         {word: usual[word] for word in sorted(usual) if usual[word] != word},
     )

@@ -183,9 +183,9 @@ def _replaced(text: str, letters: dict[str, str]) -> str:
     """Replace letters, the longest first; a capital's replacement begins with a capital."""
     if letters is _GREEK:
         text = without_marks(text, "el")
-    whole = letters | {letter.capitalize(): other.capitalize() for letter, other in letters.items()}
-    pattern = "|".join(map(re.escape, sorted(whole, key=len, reverse=True)))
-    return re.sub(pattern, lambda match: whole[match.group()], text)
+    replacements = letters | {letter.capitalize(): replacement.capitalize() for letter, replacement in letters.items()}
+    pattern = "|".join(map(re.escape, sorted(replacements, key=len, reverse=True)))
+    return re.sub(pattern, lambda match: replacements[match.group()], text)
 
 
 def with_errors(
@@ -219,24 +219,26 @@ def _mistyped(word: str, language: str, draws: random.Random) -> str:
     if len(word) < _LEAST_LETTERS:
         return word
 
-    at = draws.randrange(1, len(word) - 1)  # people seldom err in the first letter
+    position = draws.randrange(1, len(word) - 1)  # people seldom err in the first letter
     error = draws.choice(("neighbour", "swapped", "left out"))
-    if error == "neighbour" and (keys := _neighbours(word[at].lower(), language)):
-        return word[:at] + draws.choice(keys) + word[at + 1 :]
-    if error == "swapped" and word[at] != word[at + 1]:
-        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    return word[:at] + word[at + 1 :]
+    if error == "neighbour":
+        keys = _neighbours(word[position].lower(), language)
+        if keys:
+            return word[:position] + draws.choice(keys) + word[position + 1 :]
+    if error == "swapped" and word[position] != word[position + 1]:
+        return word[:position] + word[position + 1] + word[position] + word[position + 2 :]
+    return word[:position] + word[position + 1 :]
 
 
 def _neighbours(letter: str, language: str) -> list[str]:
     """Return the keys beside a letter's key, and those above and below it."""
     rows = _ROWS_OF.get(language) or _ROWS.get(_script(language), ())
     for number, row in enumerate(rows):
-        at = row.find(letter)
-        if at >= 0:
-            around = [row[i] for i in (at - 1, at + 1) if 0 <= i < len(row)]
-            beside = [rows[i] for i in (number - 1, number + 1) if 0 <= i < len(rows)]
-            return around + [other[at] for other in beside if at < len(other)]
+        column = row.find(letter)
+        if column >= 0:
+            around = [row[i] for i in (column - 1, column + 1) if 0 <= i < len(row)]
+            adjacent_rows = [rows[i] for i in (number - 1, number + 1) if 0 <= i < len(rows)]
+            return around + [adjacent_row[column] for adjacent_row in adjacent_rows if column < len(adjacent_row)]
 
     return []
 
@@ -257,20 +259,20 @@ def respell(texts: Sequence[str], language: str) -> Iterator[str]:
     """
     draws = random.Random(0)
     for text in texts:
-        chosen = {name for name, share in SHARES.items() if draws.random() < share}
-        if "lower" in chosen:
+        changes = {name for name, share in SHARES.items() if draws.random() < share}
+        if "lower" in changes:
             text = lower(text, language)
 
-        if "marks" in chosen:
+        if "marks" in changes:
             text = without_marks(text, language, tones_only=draws.random() < 0.5)
 
-        if "punctuation" in chosen:
+        if "punctuation" in changes:
             text = without_punctuation(text) or text
 
-        if "script" in chosen:
+        if "script" in changes:
             text = in_other_script(text, language) or text
 
-        if "errors" in chosen:
+        if "errors" in changes:
             text = with_errors(text, language, draws)
         yield text
 

@@ -103,8 +103,8 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
     parts = not_none(captions.part, "part")
     indices = tuple(i for i, name in enumerate(parts) if name == part)
     if not indices:
-        there = ", ".join(sorted(set(parts)))
-        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part, only in {there}")
+        names = ", ".join(sorted(set(parts)))
+        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part, only in {names}")
     return indices
 
 

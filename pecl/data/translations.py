@@ -63,7 +63,8 @@ def read_translations(
     parallel to its translations. For `name` see `released_file`.
     """
     language = request.language
-    columns, provenance = {}, {}
+    columns = {}
+    provenance = {}
     for direction in request.need:
         if language == "en":
             columns[direction] = read_captions(captions_file("en"))
@@ -73,26 +74,26 @@ def read_translations(
         file_of = partial(released_file, request.root, name, direction, split=split)
         file = file_of(language)
         if not resolve_captions_file(file).exists():
-            there = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
-            raise DataError(f"no machine translations {file}: {file.parent} holds {there} (see data/README.md)")
+            file_names = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
+            raise DataError(f"no machine translations {file}: {file.parent} holds {file_names} (see data/README.md)")
 
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": captions_file(source), "translations": file})["translations"]
-        made = read_provenance(file)  # exists if `pecl data translate` wrote the file
+        record = read_provenance(file)  # exists if `pecl data translate` wrote the file
         translator = "not named by the authors"
-        if made:
-            translator = made.get("translator", "not stated")
+        if record:
+            translator = record.get("translator", "not stated")
 
         provenance[direction] = {"translator": translator, **describe_file(file, request.root)}
-        for other in languages:
-            original = file_of(other)
-            if other == language or not _is_copy(lines, original):
+        for other_language in languages:
+            original = file_of(other_language)
+            if other_language == language or not _is_copy(lines, original):
                 continue
             # Both files hold the same text. Translations from English show their language; those to
             # English do not.
             if direction == "english_to_target":
                 resemblance, other_resemblance = (
-                    _resemblance(lines, read_captions(captions_file(code))) for code in (language, other)
+                    _resemblance(lines, read_captions(captions_file(code))) for code in (language, other_language)
                 )
                 if resemblance > other_resemblance:
                     continue
@@ -112,9 +113,13 @@ def read_translations(
 
 
 def _is_copy(lines: Sequence[str], file: Path) -> bool:
-    """Say whether nearly all lines equal those of a file, if there is one, at the same places."""
-    others = read_captions(file) if resolve_captions_file(file).exists() else ()
-    return sum(a == b for a, b in zip(lines, others, strict=False)) >= COPY_SHARE * max(len(lines), len(others))
+    """Return whether nearly all lines equal those of a file, if there is one, at the same places."""
+    other_lines: Sequence[str] = ()
+    if resolve_captions_file(file).exists():
+        other_lines = read_captions(file)
+
+    equal = sum(line == other_line for line, other_line in zip(lines, other_lines, strict=False))
+    return equal >= COPY_SHARE * max(len(lines), len(other_lines))
 
 
 def _resemblance(lines: Sequence[str], captions: Sequence[str]) -> float:

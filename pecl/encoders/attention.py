@@ -109,8 +109,8 @@ def attend(
         key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
         value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
         if attention_mask is not None:
-            seen = True if attention_mask.dtype == torch.bool else 0.0
-            attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
+            visible = True if attention_mask.dtype == torch.bool else 0.0
+            attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=visible)  # (B, 1, L, P + L)
 
     dropout = getattr(module, "dropout", None)
     drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None

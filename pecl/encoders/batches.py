@@ -37,12 +37,12 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
         raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
 
-    listed = list(texts)
-    for i, text in enumerate(listed):
+    text_list = list(texts)
+    for i, text in enumerate(text_list):
         if not isinstance(text, str):
             raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
 
-    return listed
+    return text_list
 
 
 def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int) -> Batch:

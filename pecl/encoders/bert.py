@@ -54,9 +54,9 @@ class Bert(nn.Module):
         self.embeddings.word_embeddings = words
 
 
-def _embedding(count: int, width: int, **more: Any) -> nn.Embedding:
+def _embedding(count: int, width: int, **kwargs: Any) -> nn.Embedding:
     """Return an embedding without initial values. On the meta device, PyTorch's own import its compiler: seconds."""
-    return nn.Embedding(count, width, _weight=torch.empty(count, width), **more)
+    return nn.Embedding(count, width, _weight=torch.empty(count, width), **kwargs)
 
 
 class _Embeddings(nn.Module):
@@ -90,17 +90,18 @@ class _SelfAttention(nn.Module):
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
     def forward(
-        self, hidden: torch.Tensor, attention_mask: torch.Tensor | None = None, **more: Any
+        self, hidden: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
     ) -> tuple[torch.Tensor, None]:
         by_head = (*hidden.shape[:-1], -1, self.head_width)
         heads = [layer(hidden).view(by_head).transpose(1, 2) for layer in (self.query, self.key, self.value)]
+
         attended, _ = ATTENTIONS[self.config._attn_implementation](
             self,
             *heads,  # (B, h, L, d_head) each
             attention_mask,
             dropout=self.dropout.p if self.training else 0.0,
             scaling=self.head_width**-0.5,
-            **more,
+            **kwargs,
         )
         return attended.reshape(*hidden.shape[:-1], -1).contiguous(), None
 
@@ -126,8 +127,8 @@ class _Layer(nn.Module):
         self.intermediate.dense = nn.Linear(config.hidden_size, config.intermediate_size)
         self.output = _Output(config, config.intermediate_size)
 
-    def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor | None = None, **more: Any) -> torch.Tensor:
-        attended, _ = self.attention.self(hidden, attention_mask, **more)
+    def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        attended, _ = self.attention.self(hidden, attention_mask, **kwargs)
         attended = self.attention.output(attended, hidden)
         return self.output(F.gelu(self.intermediate.dense(attended)), attended)
 

@@ -46,8 +46,9 @@ class Bfloat16Linear(nn.Linear):
     def widened(self) -> nn.Linear:
         """Return a plain layer with the rounded weight in the type of the bias, or in float32 without a bias."""
         dtype = torch.float32 if self.bias is None else self.bias.dtype
-        made = WideLinear if self.holds_states else nn.Linear
-        plain = made(self.in_features, self.out_features, self.bias is not None, device="meta")
+        layer_class = WideLinear if self.holds_states else nn.Linear
+
+        plain = layer_class(self.in_features, self.out_features, self.bias is not None, device="meta")
         plain.weight = nn.Parameter(self.weight.detach().to(dtype), requires_grad=False)
         plain.bias = self.bias
         return plain.train(self.training)

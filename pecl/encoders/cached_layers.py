@@ -43,7 +43,9 @@ class LayerStates(NamedTuple):
         if (self.first, self.pooling, len(self.tensors)) != (other.first, other.pooling, len(other.tensors)):
             return False
         pairs = zip(self.tensors, other.tensors, strict=True)
-        return all(mine[0] is yours[0] and mine[1:] == yours[1:] for mine, yours in pairs)
+        return all(
+            tensor is other_tensor and state == other_state for (tensor, *state), (other_tensor, *other_state) in pairs
+        )
 
 
 class CachedLayers:
@@ -92,8 +94,8 @@ class CachedLayers:
         """The cached states, for a later cache of the same texts."""
         layers = known_family(self.backbone).layers_of(self.backbone)[self.first :]
         above = {id(tensor) for layer in layers for tensor in chain(layer.parameters(), layer.buffers())}
-        everything = chain(self.backbone.parameters(), self.backbone.buffers())
-        below = [tensor for tensor in everything if id(tensor) not in above]
+        all_tensors = chain(self.backbone.parameters(), self.backbone.buffers())
+        below = [tensor for tensor in all_tensors if id(tensor) not in above]
         tensors = [(tensor, tensor._version, tensor.data_ptr()) for tensor in below]
         return LayerStates(self.first, self._pooling, tensors, self._states)
 
@@ -126,8 +128,9 @@ class CachedLayers:
 
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
             for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
-                made = self._compute(batch.input_ids, batch.attention_mask).cpu()
-                for index, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
+                computed = self._compute(batch.input_ids, batch.attention_mask).cpu()
+                states_of_texts = self._split(computed, batch.attention_mask)
+                for index, states in zip(batch.indices.tolist(), states_of_texts, strict=True):
                     self._states[rows[index]] = states
                 bar.update(len(batch.indices))
 
@@ -142,15 +145,18 @@ class CachedLayers:
         rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
         states_of_rows = [self._states.get(row) for row in rows]
         cached = [states for states in states_of_rows if states is not None]
-        there = to_device(torch.cat(cached), self._device) if cached else None
+        cached_states = None
+        if cached:
+            cached_states = to_device(torch.cat(cached), self._device)
+
         missing = [i for i, states in enumerate(states_of_rows) if states is None]
-        if there is not None and not missing:
-            return there
+        if cached_states is not None and not missing:
+            return cached_states
 
         computed = self._compute(input_ids[missing], attention_mask[missing])
-        made = iter(self._split(computed, attention_mask[missing]))
-        ready = iter(() if there is None else there.split([len(states) for states in cached]))
-        return torch.cat([next(made) if states is None else next(ready) for states in states_of_rows])
+        computed_parts = iter(self._split(computed, attention_mask[missing]))
+        cached_parts = iter(() if cached_states is None else cached_states.split([len(states) for states in cached]))
+        return torch.cat([next(computed_parts) if states is None else next(cached_parts) for states in states_of_rows])
 
     @torch.no_grad()
     def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

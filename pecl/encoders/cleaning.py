@@ -42,9 +42,9 @@ def normalizer_of(name: str) -> list[normalizers.Normalizer]:
 
     HTML entities and wrongly decoded text stay as they are: no normalizer can repair them.
     """
-    dropped = _PUNCTUATION if name == CANONICALIZE else ()
+    punctuation = _PUNCTUATION if name == CANONICALIZE else ()
     lower = () if name == WHITESPACE else _lower()
-    return [*lower] if name == LOWER else [*_mend(), *dropped, *lower, *_SPACES]
+    return [*lower] if name == LOWER else [*_mend(), *punctuation, *lower, *_SPACES]
 
 
 def _lower() -> list[normalizers.Normalizer]:

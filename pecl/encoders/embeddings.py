@@ -64,14 +64,14 @@ class Embeddings:
         """
         import pyarrow as pa
 
-        rest = iter(batches)
-        first = next(rest, None)
+        iterator = iter(batches)
+        first = next(iterator, None)
         if first is None:
             raise DataError(f"{path}: expected at least one batch of embeddings, got none")
 
         def arrays() -> Iterator[pa.Array]:
             row = 0
-            for batch in chain([first], rest):
+            for batch in chain([first], iterator):
                 bad = unusable_rows(batch)
                 if bad:
                     raise DataError(f"{path}: expected finite numbers, got NaN or infinity in row {row + bad[0]}")
@@ -95,22 +95,22 @@ class Embeddings:
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
 
-        chosen = np.asarray(rows)
-        chosen = chosen if chosen.size else chosen.astype(np.int64)
-        if chosen.ndim > 1 or chosen.dtype.kind not in "iu":
+        row_numbers = np.asarray(rows)
+        row_numbers = row_numbers if row_numbers.size else row_numbers.astype(np.int64)
+        if row_numbers.ndim > 1 or row_numbers.dtype.kind not in "iu":
             raise IndexError(f"expected a row, a list of rows or a slice, got {rows!r}")
 
-        indices = np.atleast_1d(np.where(chosen < 0, chosen + len(self), chosen)).astype(np.int64)
+        indices = np.atleast_1d(np.where(row_numbers < 0, row_numbers + len(self), row_numbers)).astype(np.int64)
         if not ((indices >= 0) & (indices < len(self))).all():
             raise IndexError(f"expected rows from 0 to {len(self) - 1}, got {rows!r}")
 
         embeddings = np.empty((len(indices), self.shape[1]), np.float32)
         parts = np.searchsorted(self._starts, indices, "right") - 1
         for part in np.unique(parts):
-            here = parts == part
-            embeddings[here] = self._parts[part][indices[here] - self._starts[part]]
+            is_in_part = parts == part
+            embeddings[is_in_part] = self._parts[part][indices[is_in_part] - self._starts[part]]
 
-        return torch.from_numpy(embeddings if chosen.ndim else embeddings[0])
+        return torch.from_numpy(embeddings if row_numbers.ndim else embeddings[0])
 
 
 class TokenStore(ArrowColumn[list[int]]):

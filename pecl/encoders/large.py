@@ -60,10 +60,10 @@ def _cached(path: Path, write: Callable[[Path], object]) -> Path:
         with contextlib.suppress(OSError):  # removed by another process
             file.unlink()
 
-    whole = path.with_name(f"{path.name}.arrow")
-    write(whole)
+    unhashed = path.with_name(f"{path.name}.arrow")
+    write(unhashed)
     try:
-        return whole.replace(path.with_name(f"{path.name}-{sha256_file(whole)[:_CHECKED]}.arrow"))
+        return unhashed.replace(path.with_name(f"{path.name}-{sha256_file(unhashed)[:_CHECKED]}.arrow"))
     except FileNotFoundError:  # another process has written the same, and renamed it
         return _cached(path, write)
 

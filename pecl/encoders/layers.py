@@ -71,11 +71,11 @@ def attendable(
     itself.
     """
     # transformers has no mask for it
-    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW
-    if not ours and not can_pack(backbone):
+    is_by_row = backbone.config._attn_implementation == ATTENTION_BY_ROW
+    if not is_by_row and not can_pack(backbone):
         return attention_mask
     causal = known_family(backbone).causal
-    if not is_padded and not ours and not causal:
+    if not is_padded and not is_by_row and not causal:
         return None
     return seen_by(attention_mask.bool(), causal).expand(-1, 1, attention_mask.shape[1], -1)
 
@@ -110,10 +110,10 @@ def embed(
     words: torch.Tensor | None,
 ) -> torch.Tensor:
     """Return the input (B, L, d) of the first layer for token ids (B, L), or for word embeddings (B, L, d)."""
-    given = not_none(input_ids if words is None else words, "token ids or words")
+    sequence = not_none(input_ids if words is None else words, "token ids or words")
     family = known_family(backbone)
     first = family.first_position(backbone.config)
-    positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
+    positions = torch.arange(first, first + sequence.shape[1], device=sequence.device).unsqueeze(0)  # (1, L)
     return _as_states(backbone, family.embed(backbone, positions, input_ids, words))
 
 
@@ -142,10 +142,10 @@ def run_layers(
     """
     family = known_family(backbone)
     layers = family.layers_of(backbone)
-    more = {} if packing is None else {"packing": packing}
-    with our_attention(backbone) if more else nullcontext():
+    arguments = {} if packing is None else {"packing": packing}
+    with our_attention(backbone) if arguments else nullcontext():
         for layer in layers[start:stop]:
-            hidden = layer(hidden, mask, **more)
+            hidden = layer(hidden, mask, **arguments)
 
     is_last = stop is None or stop == len(layers)
     return family.finish(backbone, hidden) if is_last else hidden

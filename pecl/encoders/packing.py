@@ -102,7 +102,7 @@ class Packing:
 
 def seen_by(mask: torch.Tensor, causal: bool) -> torch.Tensor:
     """Return the positions that each position attends to, (B, 1, 1 or L, L) bool, given the tokens (B, L) bool."""
-    seen = mask[:, None, None, :]
+    visible = mask[:, None, None, :]
     if causal:
-        return seen & torch.ones_like(mask[0]).expand(mask.shape[1], -1).tril()
-    return seen
+        return visible & torch.ones_like(mask[0]).expand(mask.shape[1], -1).tril()
+    return visible

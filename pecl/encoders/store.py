@@ -164,7 +164,7 @@ class EmbeddingStore:
     def _add(self, hashes: Sequence[bytes], missing: list[int], compute: Compute) -> None:
         # keys and embeddings to be saved, added as one
         batches: list[tuple[list[bytes], np.ndarray]] = []
-        wanted = set(missing)
+        remaining = set(missing)
         try:
             check_writable(self.folder)
             if self.folder.is_dir():
@@ -177,11 +177,9 @@ class EmbeddingStore:
                             f"embeddings are not finite: the weights of {self.weights} are damaged; delete them, so "
                             "that they are unpacked or fetched again"
                         )
-                    wanted_indices = [i for i, index in enumerate(indices) if index in wanted]
-                    wanted.difference_update(indices)
-                    batches.append(
-                        ([hashes[indices[i]] for i in wanted_indices], embeddings[wanted_indices].float().numpy())
-                    )
+                    rows = [i for i, index in enumerate(indices) if index in remaining]
+                    remaining.difference_update(indices)
+                    batches.append(([hashes[indices[i]] for i in rows], embeddings[rows].float().numpy()))
                     if sum(len(keys) for keys, _ in batches) >= SHARD_ROWS:
                         self._write(batches)
                         batches = []
@@ -253,8 +251,8 @@ def _forget_rows(path: Path, forgotten: Set[bytes]) -> int:
     count = len(shard["keys"]) - len(rows)
     if count:
         if rows:
-            rest = save({name: array[rows] for name, array in shard.items()})
-            write_bytes(path.with_name(f"{sha256_bytes(rest)}.safetensors"), rest)
+            remaining_content = save({name: array[rows] for name, array in shard.items()})
+            write_bytes(path.with_name(f"{sha256_bytes(remaining_content)}.safetensors"), remaining_content)
         path.unlink(missing_ok=True)
 
     return count
@@ -313,7 +311,7 @@ def text_embeddings(
         # process stopped.
         yield from tower.encode_batches(token_ids, batch_size, only=set(indices), progress="texts")
 
-    listed = sha256_json(token_ids)
-    embeddings = store.get([f"{listed}/{i}" for i in range(len(token_ids))], compute)
+    digest = sha256_json(token_ids)
+    embeddings = store.get([f"{digest}/{i}" for i in range(len(token_ids))], compute)
 
     return embeddings[[index_of[text] for text in all_texts]]

@@ -103,13 +103,13 @@ class Tokenizing:
         codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
         maps = {name: self.respelling(name) for name in codes}
 
-        read = list[str]()
+        spellings = list[str]()
         for text, name in zip(texts, languages, strict=True):
             text = normalize_text(text, codes[name])
             respell = maps[name]
-            read.append(text if respell is None else respell(text))
+            spellings.append(text if respell is None else respell(text))
 
-        return read
+        return spellings
 
     def _warn_of_unknown(self, rows: Sequence[Sequence[int]]) -> None:
         """Warn of a large share of unknown pieces: the tokenizer was not made for the script."""
@@ -179,10 +179,10 @@ class Tokenizing:
 
 def around(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the ids of the special tokens that a tokenizer puts before and after every text."""
-    whole = tokenizer("a")["input_ids"]
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
-    return whole[:start], whole[start + len(bare) :]
+    sequence = tokenizer("a")["input_ids"]
+    letter_ids = tokenizer("a", add_special_tokens=False)["input_ids"]
+    start = next(i for i in range(len(sequence)) if sequence[i : i + len(letter_ids)] == letter_ids)
+    return sequence[:start], sequence[start + len(letter_ids) :]
 
 
 def cut_to(input_ids: torch.Tensor, length: int, padding: int, end: Sequence[int]) -> torch.Tensor:

@@ -115,8 +115,8 @@ def check_device(device: str | torch.device) -> None:
     try:
         torch.zeros(1, device=device).tolist()  # tensors of the device "meta" hold nothing
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
-        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"device: expected an available one, such as {', '.join(there)}, got {device!s}") from error
+        devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"device: expected an available one, such as {', '.join(devices)}, got {device!s}") from error
 
 
 # Readers of weights are imported when used: mini needs none of the hub's machinery, the others none

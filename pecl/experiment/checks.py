@@ -24,7 +24,7 @@ class CheckedRuns:
 
     runs: list[Inputs]
     adapters: tuple[AdapterConfig, ...]
-    most: int  # runs that fit into memory at once
+    max_runs: int  # runs that fit into memory at once
     trackers: dict[str, Tracker]  # by name
 
 
@@ -52,11 +52,11 @@ def read_and_check(
     runs = [read_training(config, towers, cache, other_text=not is_dry) for config in configs]
     check_joint(runs)
 
-    most = _check_adapters(runs, adapters, share)
+    max_runs = _check_adapters(runs, adapters, share)
     check_writable(first.out)
     if first.trim_vocabulary and not is_dry:
         trim_to_texts(runs, adapters)
-    return CheckedRuns(runs, adapters, most, trackers)
+    return CheckedRuns(runs, adapters, max_runs, trackers)
 
 
 def _adapters_of(config: ExperimentConfig) -> tuple[AdapterConfig, ...]:
@@ -95,7 +95,7 @@ def _check_adapters(
     finally:
         attached.remove()
 
-    most = largest_fleet(runs, parameters, share or 1, cached_bytes)
+    max_runs = largest_fleet(runs, parameters, share or 1, cached_bytes)
     if share is None:
-        check_size(runs, most)
-    return most
+        check_size(runs, max_runs)
+    return max_runs

@@ -128,20 +128,20 @@ def fall(result: Result, part: str) -> Fall | None:
 def _warn(result: TrainingResult) -> None:
     """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
     text = result.data.other_text or {}
-    other = "English captions"
+    other_label = "English captions"
     if text.get("split"):
-        other = f"sentences of {text['dataset']} ({text['split']})"
+        other_label = f"sentences of {text['dataset']} ({text['split']})"
 
-    for part, what, way_on in (
+    for part, label, way_on in (
         ("val", "validation captions", "the training text is unlike captions: give it less weight, or add captions"),
-        (OTHER_TEXT, other, "add text of that kind, such as sib200 or ntrex"),
+        (OTHER_TEXT, other_label, "add text of that kind, such as sib200 or ntrex"),
     ):
         if part not in result.metrics:
             continue
         fell = fall(result, part)
         if fell:
             message = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
-            logger.warning(message, result.name, fell.queries, what, fell.before, fell.after, way_on)
+            logger.warning(message, result.name, fell.queries, label, fell.before, fell.after, way_on)
 
     scores = [score for _, score in result.curve.val_mean_recall_at_1]
     # the first is the score of the initial weights

@@ -85,13 +85,13 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     if config.all_pairs and config.weights in (None, PLAIN):
         raise ConfigError("all_pairs: expected an adapter with it: no pair trained the plain tower")
 
-    known = KnownAdapters(config.profile, text_model=config.text_model)
+    known_adapters = KnownAdapters(config.profile, text_model=config.text_model)
     if config.weights is not None:
-        choice = known.choose(config.weights, config.language)
+        choice = known_adapters.choose(config.weights, config.language)
         return replace(config, weights=choice.name), choice
 
-    other = known.for_language(config.language)
-    way = other.reason
-    if other.path:
-        way = f"--adapter {other.name} evaluates the adapter of this language"
-    return config, replace(known.choose(PLAIN, None), reason=f"the plain tower; {way}")
+    default = known_adapters.for_language(config.language)
+    way = default.reason
+    if default.path:
+        way = f"--adapter {default.name} evaluates the adapter of this language"
+    return config, replace(known_adapters.choose(PLAIN, None), reason=f"the plain tower; {way}")

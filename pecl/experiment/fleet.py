@@ -35,14 +35,14 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
     """Raise ConfigError with the first field in which the configs differ, though it must be equal within a fleet."""
     joint = configs[0].joint
     may_differ = {"language"} if joint else FLEET_FIELDS
-    for item in fields(ExperimentConfig):
-        values = {getattr(config, item.name) for config in configs}
-        if item.name not in may_differ and len(values) > 1:
-            raise ConfigError(f"{item.name}: expected one value within a fleet, got {', '.join(map(str, values))}")
+    for field in fields(ExperimentConfig):
+        values = {getattr(config, field.name) for config in configs}
+        if field.name not in may_differ and len(values) > 1:
+            raise ConfigError(f"{field.name}: expected one value within a fleet, got {', '.join(map(str, values))}")
 
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
-        given = ", ".join(config.language for config in configs)
-        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {given}")
+        languages = ", ".join(config.language for config in configs)
+        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {languages}")
 
 
 def slots_of(runs: Sequence[Inputs]) -> list[int]:

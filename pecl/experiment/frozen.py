@@ -115,11 +115,11 @@ def make_evaluator(
 
     `images` (M, D) are the embeddings of all images, if they have been computed already.
     """
-    shown = inputs.gallery_items(part)
+    gallery_items = inputs.gallery_items(part)
     if inputs.config.gallery == "english":
-        gallery = _embed_column(inputs, "english", shown)  # (G, D)
+        gallery = _embed_column(inputs, "english", gallery_items)  # (G, D)
     else:
-        gallery = (embed_images(inputs) if images is None else images)[shown]  # (G, D)
+        gallery = (embed_images(inputs) if images is None else images)[gallery_items]  # (G, D)
     return RetrievalEvaluator(gallery, inputs.places(part), inputs.config.gallery)
 
 
@@ -168,9 +168,9 @@ def embed_anchors(inputs: Inputs) -> torch.Tensor | Embeddings:
             embeddings = _embed(inputs, tuple(shared), language)
             embedding_of = dict(zip(shared, embeddings, strict=True)) | embedding_of
 
-    others = tuple(text for text in distinct if text not in embedding_of)
-    if others:
-        embedding_of |= dict(zip(others, _embed(inputs, others, language), strict=True))
+    remaining_texts = tuple(text for text in distinct if text not in embedding_of)
+    if remaining_texts:
+        embedding_of |= dict(zip(remaining_texts, _embed(inputs, remaining_texts, language), strict=True))
     return torch.stack([embedding_of[text] for text in texts])
 
 

@@ -147,8 +147,8 @@ class Inputs:
     @cached_property
     def photographs(self) -> str | None:
         """One SHA-256 over the photographs that are trained on or retrieved; None without any."""
-        used = photographs_of(self.config, self.data, self.parts)
-        return sha256_lines([self.image_fingerprints[i] for i in used]) if used else None
+        numbers = photographs_of(self.config, self.data, self.parts)
+        return sha256_lines([self.image_fingerprints[i] for i in numbers]) if numbers else None
 
     @cached_property
     def image_fingerprints(self) -> list[str]:
@@ -158,12 +158,12 @@ class Inputs:
     @cached_property
     def duplicates(self) -> dict[str, int]:
         """Counts of repeated items in the test `gallery` and the test `queries`; empty without repeats."""
-        shown = self.gallery_items("test")
+        gallery_items = self.gallery_items("test")
         if self.config.gallery == "english":
             english = not_none(self.data.english, "english")
-            contents = [english[i] for i in shown]
+            contents = [english[i] for i in gallery_items]
         else:
-            contents = [self.image_fingerprints[i] for i in shown]
+            contents = [self.image_fingerprints[i] for i in gallery_items]
 
         repeats = {
             "gallery": find_repeats(contents),
@@ -180,10 +180,10 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
         DataError: data are missing or wrong, or an image has no row among the embeddings of another
             program.
     """
-    chosen = route(config.route, config.test_query)
-    data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
+    translation_route = route(config.route, config.test_query)
+    data = load_captions(config, (translation_route.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
-    inputs = Inputs(config, chosen, towers, data, {"test": test}, files=file_hashes(config))
+    inputs = Inputs(config, translation_route, towers, data, {"test": test}, files=file_hashes(config))
 
     if config.image_embeddings is None:
         if config.image_paths is not None:
@@ -217,10 +217,10 @@ def read_training(
         ConfigError: the loss of the config cannot be computed from its inputs.
         DataError: data are missing or wrong.
     """
-    chosen = route(config.route, config.test_query)
+    translation_route = route(config.route, config.test_query)
     data, text = (cache or TrainingDataCache())(config, lambda: store_of(towers.image))
     parts = split_captions(data, config.shots, config.split_seed)._asdict()
-    inputs = Inputs(config, chosen, towers, data, parts, text, files=file_hashes(config))
+    inputs = Inputs(config, translation_route, towers, data, parts, text, files=file_hashes(config))
     _check_training(inputs)
 
     if text is not None and other_text:
@@ -261,7 +261,7 @@ def _read_other_text(inputs: Inputs) -> ParallelCaptions | None:
 def _check_training(inputs: Inputs) -> None:
     """Raise ConfigError or DataError for inputs from which the loss of the config cannot be computed."""
     config = inputs.config
-    chosen = inputs.route
+    translation_route = inputs.route
     data = inputs.data
     text = inputs.training_text
     if config.weights is not None:
@@ -272,23 +272,23 @@ def _check_training(inputs: Inputs) -> None:
         raise ConfigError("all_pairs: expected none in a training: it tests only its test part")
 
     train = data if text is None else text.train
-    for column in filter(None, (chosen.query, chosen.anchor)):
+    for column in filter(None, (translation_route.query, translation_route.anchor)):
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
 
     if config.image_weight and data.images is None:
         raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")
-    if config.chooses_by_text and chosen.anchor is None:
+    if config.chooses_by_text and translation_route.anchor is None:
         raise ConfigError(
             f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
             f"which need an anchor, got {config.route}"
         )
 
     if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
-        got = "text, whose pairs have none"
+        value = "text, whose pairs have none"
         if text is None:
-            got = f"image_weight {config.image_weight:g}"
-        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
+            value = f"image_weight {config.image_weight:g}"
+        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {value}")
 
     if "contrastive_with_image" in config.losses and inputs.anchor and config.anchor == "frozen":
         raise ConfigError("anchor: expected student with contrastive_with_image, which trains anchors, got frozen")
@@ -313,8 +313,8 @@ def check_joint(members: Sequence[Inputs]) -> None:
     joint = members[0].config.joint
     sizes = {member.config.language: len(member.train) for member in members}
     if joint is not None and len(set(sizes.values())) > 1:
-        got = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
+        counts = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
         raise ConfigError(
-            f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
+            f"train_size: expected as many pairs of each language of the joint training {joint}, got {counts}: "
             f"--train-size {min(sizes.values())} takes so many of each"
         )

@@ -47,7 +47,7 @@ INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solv
 
 def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
     """Return the data request of a config; fields of equal names are copied."""
-    shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
+    shared = {field.name: getattr(config, field.name) for field in fields(DataRequest) if hasattr(config, field.name)}
     need = tuple(name for name in DIRECTIONS if name in columns)
     return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
 
@@ -64,14 +64,16 @@ def load_captions(
         )
 
     if data.english is None and ("english" in columns or config.gallery == "english"):
-        what = f"route {config.route}"
+        option = f"route {config.route}"
         way_on = "choose --route baseline1"
         if config.gallery == "english":
-            what, way_on = "--gallery english", "leave it out"
+            option = "--gallery english"
+            way_on = "leave it out"
+
+        dataset = shell_quoted(config.dataset)
         raise DataError(
-            f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
-            f"`pecl data translate {shell_quoted(config.dataset)} --source {config.language} --target en`, and rename "
-            "the new column en"
+            f"{config.dataset} has no English captions (column 'en'), which {option} needs: {way_on}; or make them "
+            f"with `pecl data translate {dataset} --source {config.language} --target en`, and rename the new column en"
         )
 
     return data
@@ -83,10 +85,10 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
     Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for
     wrong inputs.
     """
-    chosen = route(config.route, config.test_query)
+    translation_route = route(config.route, config.test_query)
     _check_text_options(config)
     text, shared = _load_training_text(config)
-    needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
+    needed = (translation_route.query, translation_route.test_query, None if text else translation_route.anchor)
     data = load_captions(config, needed, decoded)
 
     if text is None:
@@ -126,13 +128,13 @@ def _check_text_options(config: ExperimentConfig) -> None:
     if config.text is not None:
         return
 
-    way = "expected translated text with it, such as --text captions.tsv"
+    advice = "expected translated text with it, such as --text captions.tsv"
     if config.clean:
-        raise ConfigError(f"clean: {way}; leave it out")
+        raise ConfigError(f"clean: {advice}; leave it out")
 
     is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
     if config.overlap != "refuse" and not is_compared:
-        raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
+        raise ConfigError(f"overlap: {advice}; leave it out, got {config.overlap}")
 
 
 def hashes_of_data(
@@ -150,13 +152,13 @@ def photographs_of(
     parts: Mapping[str, Sequence[int]],
 ) -> list[int]:
     """Return the images of a data set that a run trains on or retrieves; `parts` has the captions of each part."""
-    used = list(parts["train"]) if "train" in parts and config.image_weight else []
+    captions = list(parts["train"]) if "train" in parts and config.image_weight else []
     if config.gallery == "images":
-        used += [caption for part in ("val", "test") for caption in parts.get(part, ())]
+        captions += [caption for part in ("val", "test") for caption in parts.get(part, ())]
     if data.images is None:
         return []
     image_index = not_none(data.image_index, "image_index")
-    return list(dict.fromkeys(image_index[caption] for caption in used))
+    return list(dict.fromkeys(image_index[caption] for caption in captions))
 
 
 def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
@@ -164,13 +166,13 @@ def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
 
     The data must not change meanwhile.
     """
-    known = dict[tuple[Any, ...], T]()
+    results = dict[tuple[Any, ...], T]()
 
-    def cached(config: ExperimentConfig, *rest: Any) -> T:
+    def cached(config: ExperimentConfig, *args: Any) -> T:
         key = config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
-        if key not in known:
-            known[key] = load(config, *rest)
-        return known[key]
+        if key not in results:
+            results[key] = load(config, *args)
+        return results[key]
 
     return cached
 
@@ -189,10 +191,10 @@ class TrainingDataCache:
         """Return `hashes_of_data` of a config."""
         data, text = self(config)
         parts = split_captions(data, config.shots, config.split_seed)._asdict()
-        used = photographs_of(config, data, parts)
+        numbers = photographs_of(config, data, parts)
         photographs = None
-        if used:  # digests of files are cached by size and times: a grid reads each photograph once
-            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(used)))
+        if numbers:  # digests of files are cached by size and times: a grid reads each photograph once
+            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(numbers)))
         return hashes_of_data(data, text, photographs)
 
 
@@ -229,8 +231,8 @@ def _is_read(source: TextSource, language: str) -> bool:
     if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
         raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
     if source.name in DATASETS and source.name not in TRAIN_ON:
-        known = ", ".join(TEXT_SETS)
-        raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
+        names = ", ".join(TEXT_SETS)
+        raise DataError(f"text: {source.name} is never trained on: expected one of {names}, or files of your own")
     return is_read(source, language)
 
 
@@ -253,9 +255,9 @@ def with_mixed(
         left_out |= normal_forms(text.held_out)
 
     remaining = [caption for caption in captions if normal_form(caption) not in left_out]
-    dropped = len(captions) - len(remaining)
-    if dropped:
-        logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
+    count = len(captions) - len(remaining)
+    if count:
+        logger.info("mixed: %d of %d captions are tested or held out: dropped", count, len(captions))
 
     if not remaining:
         raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")

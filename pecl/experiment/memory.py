@@ -84,9 +84,12 @@ def largest_fleet(
         return 1
 
     weights = sum(parameter.nbytes for parameter in tower.parameters())
-    left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (cached_bytes if tower.device.type == "cpu" else 0)
-    each = [bytes_of_slot(tower, parameters, lengths_of(inputs.train_tokens), _rows(inputs)) for inputs in runs]
-    return max(1, int(left // max(each)))
+    free_bytes = _SHARE * memory / jobs - 2 * weights - _PROCESS
+    if tower.device.type == "cpu":
+        free_bytes -= cached_bytes
+
+    slot_bytes = [bytes_of_slot(tower, parameters, lengths_of(inputs.train_tokens), _rows(inputs)) for inputs in runs]
+    return max(1, int(free_bytes // max(slot_bytes)))
 
 
 def _rows(inputs: Inputs) -> int:
@@ -96,9 +99,9 @@ def _rows(inputs: Inputs) -> int:
     return config.batch_size * ((2 if config.anchor == "student" else 1) + captioned_images)
 
 
-def check_size(runs: Sequence[Inputs], most: int) -> None:
-    """Raise ConfigError for a fleet of more than `most` runs; the sentence names the largest possible size."""
-    if len(runs) <= most:
+def check_size(runs: Sequence[Inputs], max_runs: int) -> None:
+    """Raise ConfigError for a fleet of more than `max_runs` runs; the sentence names the largest possible size."""
+    if len(runs) <= max_runs:
         return
     if not runs[0].towers.text.draws_by_row:
         raise ConfigError(
@@ -106,4 +109,4 @@ def check_size(runs: Sequence[Inputs], most: int) -> None:
             f"a whole batch, got {len(runs)}; or leave dropout out"
         )
 
-    raise ConfigError(f"fleet: expected at most {most}, which fit into the memory here, or auto, got {len(runs)}")
+    raise ConfigError(f"fleet: expected at most {max_runs}, which fit into the memory here, or auto, got {len(runs)}")

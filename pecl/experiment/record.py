@@ -33,7 +33,7 @@ Evaluations = Mapping[str, Mapping[str, Evaluation]]
 
 def record_evaluation(
     inputs: Inputs,
-    measured: Evaluations,
+    evaluations: Evaluations,
     adapter: parts.AdapterDescription | None,
 ) -> EvaluationResult:
     """Write and return the result of an evaluation."""
@@ -41,14 +41,14 @@ def record_evaluation(
         run_id=inputs.config.run_id("evaluate"),
         kind="evaluate",
         adapter=adapter,
-        **_measurements(inputs, measured),
+        **_measurements(inputs, evaluations),
     )
-    return _write(inputs, measured, result)
+    return _write(inputs, evaluations, result)
 
 
 def record_training(
     inputs: Inputs,
-    measured: Evaluations,
+    evaluations: Evaluations,
     adapter: parts.AdapterDescription,
     trainer: Trainer,
     slot: int,
@@ -68,16 +68,16 @@ def record_training(
         seconds=parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1)),
         curve=parts.Curve(tuple(record.losses), tuple(record.scores)),
         closed_form=tuple(parts.ClosedForm(**head) for head in record.solved) or None,
-        **_measurements(inputs, measured, manifest),
+        **_measurements(inputs, evaluations, manifest),
     )
-    return _write(inputs, measured, result)
+    return _write(inputs, evaluations, result)
 
 
-def _measurements(inputs: Inputs, measured: Evaluations, manifest: str | None = None) -> dict[str, Any]:
+def _measurements(inputs: Inputs, evaluations: Evaluations, manifest: str | None = None) -> dict[str, Any]:
     """Return the fields that every complete result has; `manifest` names the manifest of its split."""
     metrics = {
         part: {stage: _measured(evaluation) for stage, evaluation in by_stage.items()}
-        for part, by_stage in measured.items()
+        for part, by_stage in evaluations.items()
     }
 
     return {
@@ -87,8 +87,8 @@ def _measurements(inputs: Inputs, measured: Evaluations, manifest: str | None = 
         "data": describe_data(inputs, manifest),
         "towers": _describe_towers(inputs),
         "metrics": metrics,
-        "subsets": {"test": subset_recalls(inputs, measured["test"])},
-        "all_ranks": {"test": _ranks(measured["test"])},
+        "subsets": {"test": subset_recalls(inputs, evaluations["test"])},
+        "all_ranks": {"test": _ranks(evaluations["test"])},
         "peak_memory_mb": round(peak_memory_mb(torch.device(inputs.config.device)), 1),
     }
 
@@ -106,12 +106,12 @@ def _describe_towers(inputs: Inputs) -> parts.TowerPair:
     return parts.TowerPair(text, image)
 
 
-def _write(inputs: Inputs, measured: Evaluations, result: R) -> R:
+def _write(inputs: Inputs, evaluations: Evaluations, result: R) -> R:
     """Write the retrieved items and then the result, and return it with its path."""
     items = inputs.gallery_items("test")  # indices of the data set's images or English captions
     nearest = {
         stage: [[items[position] for position in positions] for positions in evaluation.nearest]
-        for stage, evaluation in measured["test"].items()
+        for stage, evaluation in evaluations["test"].items()
         if stage != "final"
     }
     write_retrieved(inputs.config.out, result.name, nearest)
@@ -122,18 +122,24 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
     """Return the description of a result's data; `manifest` names the manifest of its split."""
     data = inputs.data
     text = inputs.training_text
-    other = inputs.other_text
+    other_text = inputs.other_text
     split = {part: len(indices) for part, indices in inputs.parts.items()}
 
-    translations = other_text = None
+    translations = None
     if text is not None:
         split["train"] = len(inputs.train)
         images = len(inputs.parts["train"]) if inputs.config.image_weight else None
         translations = parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
 
-    if other is not None:
-        other_text = {"dataset": other.dataset, "split": other.provenance.get("split"), "language": other.language}
-        other_text |= {"texts": len(other), **other.hashes()}
+    other_text_record = None
+    if other_text is not None:
+        other_text_record = {
+            "dataset": other_text.dataset,
+            "split": other_text.provenance.get("split"),
+            "language": other_text.language,
+            "texts": len(other_text),
+            **other_text.hashes(),
+        }
 
     size = len(inputs.gallery_items("test"))
     places = inputs.places("test")
@@ -155,7 +161,7 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
         training_pairs=inputs.training_pairs,
         files=files or None,
         photographs=inputs.photographs,
-        other_text=other_text,
+        other_text=other_text_record,
     )
 
 
@@ -176,13 +182,13 @@ def describe_split(inputs: Inputs) -> dict[str, Any]:
     gallery: indices and, for images, names and one SHA-256 over the SHA-256 of their files.
     """
     config = inputs.config
-    shown = inputs.gallery_items("test")
+    gallery_items = inputs.gallery_items("test")
 
-    gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
+    gallery: dict[str, Any] = {"kind": config.gallery, "items": gallery_items}
     if config.gallery == "images":
         images = not_none(inputs.data.images, "images")
-        gallery["ids"] = [images.ids[i] for i in shown]
-        gallery["sha256"] = sha256_lines([inputs.image_fingerprints[i] for i in shown])
+        gallery["ids"] = [images.ids[i] for i in gallery_items]
+        gallery["sha256"] = sha256_lines([inputs.image_fingerprints[i] for i in gallery_items])
 
     return {
         "dataset": inputs.data.dataset,
@@ -193,7 +199,7 @@ def describe_split(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def subset_recalls(inputs: Inputs, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
+def subset_recalls(inputs: Inputs, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
     Models trained on COCO have seen train2014, so their recall there means little. Empty for data
@@ -210,15 +216,15 @@ def subset_recalls(inputs: Inputs, measured: Mapping[str, Evaluation]) -> dict[s
     subsets = dict[str, Any]()
     for name in sorted(set(labels)):
         rows_of = {d: [i for i, label in enumerate(of) if label == name] for d, of in queries.items()}
-        recalls = {stage: evaluation.subset(rows_of) for stage, evaluation in measured.items()}
+        recalls = {stage: evaluation.subset(rows_of) for stage, evaluation in evaluations.items()}
         subsets[name] = {"captions": labels.count(name), **recalls}
 
     return subsets
 
 
-def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:
+def _ranks(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:
     """Return the ranks by stage and direction; those of the last weights only if they are not the best."""
-    ranks_of = {stage: evaluation.ranks for stage, evaluation in measured.items()}
+    ranks_of = {stage: evaluation.ranks for stage, evaluation in evaluations.items()}
     if "final" in ranks_of and ranks_of["final"] == ranks_of["best"]:
         del ranks_of["final"]
     return {

@@ -193,13 +193,13 @@ def _train_checked(
         if results is not None:  # another process trained them meanwhile
             return results
 
-        trained: list[Outcome] = []
-        for start in range(0, len(runs), checked.most):  # once, if all fit into memory
-            together = runs[start : start + checked.most]
-            trained += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
+        outcomes: list[Outcome] = []
+        for start in range(0, len(runs), checked.max_runs):  # once, if all fit into memory
+            together = runs[start : start + checked.max_runs]
+            outcomes += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
 
-        if len(trained) == len(configs):
-            return trained
+        if len(outcomes) == len(configs):
+            return outcomes
         return [not_none(find_run(config), "run") for config in configs]
 
 
@@ -267,10 +267,10 @@ def _record(
     """
     adapter = trainer.adapter
     results: list[Outcome] = []
-    for member, measured in zip(members, measurements, strict=True):
+    for member, evaluations in zip(members, measurements, strict=True):
         config = member.config
         record = trainer.records[member.slot]
-        if measured is None:
+        if evaluations is None:
             results.append(_record_unmeasured(config, record))
             continue
 
@@ -282,7 +282,7 @@ def _record(
         adapter.write_own_format(path.with_suffix(""))
 
         description = describe_adapter(adapter, tower_size, path)
-        result = record_training(member.inputs, measured, description, trainer, member.slot, len(members))
+        result = record_training(member.inputs, evaluations, description, trainer, member.slot, len(members))
         results.append(result)
 
     config = members[0].config

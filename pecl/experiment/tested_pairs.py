@@ -53,17 +53,17 @@ def without_training_pairs(inputs: Inputs, file: AdapterFile | None) -> Inputs:
     test = inputs.parts["test"]
     by_photograph = config.gallery == "images" and data.images is not None
     photographs = inputs.image_fingerprints if by_photograph else None
-    trained = file.training_pairs.hashes
+    training_hashes = file.training_pairs.hashes
     hashes = hashes_of_pairs(data, test, photographs)
-    others = tuple(i for i, pair_hashes in zip(test, hashes, strict=True) if not pair_hashes & trained)
-    count = len(test) - len(others)
+    untrained = tuple(i for i, pair_hashes in zip(test, hashes, strict=True) if not pair_hashes & training_hashes)
+    count = len(test) - len(untrained)
 
     if config.all_pairs:
         if count:
             logger.warning("%d of %d tested pairs trained %s or chose its weights", count, len(test), file.path)
         return replace(inputs, training_pairs={"tested": count})
 
-    if not others:
+    if not untrained:
         raise DataError(
             f"{data.dataset}: expected pairs that did not train {file.path}, got none among {len(test):,}: "
             "--all-pairs tests them, too"
@@ -73,5 +73,5 @@ def without_training_pairs(inputs: Inputs, file: AdapterFile | None) -> Inputs:
         reason = f"they trained {file.path} or chose its weights; --all-pairs tests them, too"
         logger.info("%s: %d of %d pairs are left out: %s", config.language, count, len(test), reason)
 
-    parts = {"test": others}
+    parts = {"test": untrained}
     return replace(inputs, parts=parts, training_pairs={"left_out": count})

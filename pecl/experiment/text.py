@@ -95,11 +95,13 @@ def load_text(
 
     for source in sources:
         pairs, record = read_source(source, config.language, named)
-        with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
-            indices, counts = _write_pairs(read, source.name, config.clean, target, english)
+        with Bar(pairs, desc="reading", unit="pair", leave=False) as progress:
+            indices, counts = _write_pairs(progress, source.name, config.clean, target, english)
 
-        if config.clean and (dropped := _dropped([counts])):
-            logger.info("%s: pairs are dropped%s", source.name, dropped)
+        if config.clean:
+            dropped = _dropped([counts])
+            if dropped:
+                logger.info("%s: pairs are dropped%s", source.name, dropped)
 
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
@@ -112,26 +114,27 @@ def load_text(
     text = ParallelCaptions("text", config.language, *columns, provenance={"sources": records})
     for source, indices in parts:
         if source.name not in named and len(indices):
-            looked_at = text.select(indices)
-            if config.language in COLUMN_WORDS and not has_words(looked_at.target):
+            source_text = text.select(indices)
+            if config.language in COLUMN_WORDS and not has_words(source_text.target):
                 name = language_name(config.language)
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
-            both = looked_at.target, not_none(looked_at.english, "english")
-            strange = strange_languages(*both, config.language)
-            if strange:
-                logger.warning("%s: %s", source.name, strange)
 
-    used = [weighted(indices, source) for source, indices in parts]
-    if not sum(map(len, used)):
+            captions = not_none(source_text.english, "english")
+            remark = strange_languages(source_text.target, captions, config.language)
+            if remark:
+                logger.warning("%s: %s", source.name, remark)
+
+    selections = [weighted(indices, source) for source, indices in parts]
+    if not sum(map(len, selections)):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
 
     captions = not_none(text.english, "english")
     shared = [
         [captions[i] for i in used_indices]
-        for (source, _), used_indices in zip(parts, used, strict=True)
+        for (source, _), used_indices in zip(parts, selections, strict=True)
         if source.name in named
     ]
-    return text.select(np.concatenate(used)), tuple(shared)
+    return text.select(np.concatenate(selections)), tuple(shared)
 
 
 def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
@@ -156,7 +159,8 @@ def _write_pairs(
     empty = list[int]()
 
     keys = bytearray()
-    number = equal = 0
+    number = 0
+    equal = 0
     for number, pair in enumerate(pairs, 1):
         if not all(text.strip() for text in pair):
             empty.append(number)
@@ -183,9 +187,9 @@ def _write_pairs(
     if repeated and not clean:
         logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
 
-    chosen = first + np.sort(distinct) if clean else np.arange(first, targets.count)
+    rows = first + np.sort(distinct) if clean else np.arange(first, targets.count)
     counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
-    return chosen, counts | ({"equal": equal} if equal else {})
+    return rows, counts | ({"equal": equal} if equal else {})
 
 
 def without_overlap(
@@ -193,7 +197,7 @@ def without_overlap(
     test: ParallelCaptions,
     overlap: str,
 ) -> ParallelCaptions:
-    """Return the text; pairs that are in the test part are refused, dropped or allowed, as `overlap` says.
+    """Return the text; pairs that are in the test part are refused, dropped or allowed, as `overlap` states.
 
     A pair overlaps if one of its sides is a caption of the test part in any column, ignoring case,
     spaces and punctuation.
@@ -201,11 +205,11 @@ def without_overlap(
     Raises:
         DataError: pairs overlap and `overlap` is refuse, or no pair is left.
     """
-    tested = normal_forms(test)
+    test_forms = normal_forms(test)
     english = not_none(text.english, "english")
     pairs = zip(text.target, english, strict=True)
     with Bar(pairs, total=len(text), desc="overlap", unit="pair", leave=False) as sides:
-        overlapping = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
+        overlapping = [i for i, pair in enumerate(sides) if any(normal_form(side) in test_forms for side in pair)]
 
     if overlapping and overlap == "refuse":
         raise DataError(
@@ -228,8 +232,8 @@ def without_overlap(
 
 def lexicon_pairs(captions: ParallelCaptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return targets and English of the first `MOST_PAIRS` distinct pairs."""
-    both = zip(captions.target, not_none(captions.english, "english"), strict=True)
-    targets, english = zip(*islice(dict.fromkeys(both), MOST_PAIRS), strict=True)
+    pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
+    targets, english = zip(*islice(dict.fromkeys(pairs), MOST_PAIRS), strict=True)
     return targets, english
 
 
@@ -256,8 +260,8 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     is_first[np.unique(keys, return_index=True)[1]] = True
     captions = int(is_first.sum())
     count = held_out if held_out is not None else min(MOST_HELD_OUT, captions // 10)
-    chosen = keys[order[is_first[order]][:count]]  # keys of the held-out captions
-    is_held_out = np.isin(keys[order], chosen)
+    held_out_keys = keys[order[is_first[order]][:count]]  # keys of the held-out captions
+    is_held_out = np.isin(keys[order], held_out_keys)
     training = order[~is_held_out][:train_size]
     if count < 1 or not len(training):
         raise DataError(
@@ -269,8 +273,8 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     for index in np.sort(order[is_held_out]).tolist():
         pairs_of.setdefault(int(keys[index]), []).append(index)
 
-    pairs = [pairs_of[key][key % len(pairs_of[key])] for key in chosen.tolist()]
-    text = _recorded(text, held_out=len(chosen))
+    pairs = [pairs_of[key][key % len(pairs_of[key])] for key in held_out_keys.tolist()]
+    text = _recorded(text, held_out=len(held_out_keys))
     return TrainingText(text.select(training), text.select(pairs))
 
 

@@ -93,10 +93,10 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
 def trim_to_texts(runs: Sequence[Inputs], adapters: Sequence[AdapterConfig]) -> None:
     """Trim the text tower of `runs` to the tokens of their captions and of prompts in `adapters`."""
     tower = runs[0].towers.text
-    used: set[int] = set()
+    used_tokens: set[int] = set()
     if adapters:
         adapter = attach(tower, adapters)
-        used.update(token for prompt in adapter.prompts for token in getattr(prompt, "token_ids", None) or ())
+        used_tokens.update(token for prompt in adapter.prompts for token in getattr(prompt, "token_ids", None) or ())
         adapter.remove()
 
     columns: dict[int, tuple[Sequence[str], str]] = {}  # by identity, since runs may share some
@@ -112,6 +112,6 @@ def trim_to_texts(runs: Sequence[Inputs], adapters: Sequence[AdapterConfig]) -> 
 
     for column, language in columns.values():
         for start in range(0, len(column), _TOGETHER):
-            used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER], language)))
+            used_tokens.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER], language)))
 
-    trim_vocabulary(tower, used)
+    trim_vocabulary(tower, used_tokens)

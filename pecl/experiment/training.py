@@ -47,9 +47,11 @@ def make_trainer(
         start_slots(adapter, config.start)
 
     path = state_of([member.inputs for member in members])
-    if not path.exists() and (others := threads_of_states(path)):
-        message = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
-        logger.warning(message, config.run_id(), others[0], torch.get_num_threads())
+    if not path.exists():
+        other_threads = threads_of_states(path)
+        if other_threads:
+            message = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
+            logger.warning(message, config.run_id(), other_threads[0], torch.get_num_threads())
 
     return Trainer(
         adapter.tower,
@@ -172,11 +174,13 @@ def encoded_often(trainer: Trainer, members: Sequence[Member]) -> list[TokenIds]
     """Return the texts that training and measuring encode repeatedly, the most frequent first."""
     config = members[0].config
     val = [member.frozen.checks["val"].token_ids for member in members]
-    others = [check.token_ids for member in members for part, check in member.frozen.checks.items() if part != "val"]
+    other_tokens = [
+        check.token_ids for member in members for part, check in member.frozen.checks.items() if part != "val"
+    ]
     held_out = [member.inputs.held_out_tokens for member in members if member.config.chooses_by_text]
 
     first = [] if config.choose == "text" else val
-    return [*first, *held_out, *_trained_often(trainer, config), *val, *others]
+    return [*first, *held_out, *_trained_often(trainer, config), *val, *other_tokens]
 
 
 def _trained_often(trainer: Trainer, config: ExperimentConfig) -> list[TokenIds]:

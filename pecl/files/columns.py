@@ -71,8 +71,8 @@ class ArrowColumn(Sequence[T]):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> ArrowColumn[T]:
         """Return the values at `indices`, in that order; values are not copied."""
-        chosen = np.asarray(indices, np.uint32)
-        return ArrowColumn(self.values, chosen if self._indices is None else self._indices[chosen])
+        rows = np.asarray(indices, np.uint32)
+        return ArrowColumn(self.values, rows if self._indices is None else self._indices[rows])
 
 
 class _Spool(tempfile.SpooledTemporaryFile):
@@ -153,11 +153,11 @@ def write_column(path: str | Path, kind: pa.DataType, arrays: Iterable[pa.Array]
     return write_stream(path, write)
 
 
-def read_column(path: str | Path, what: str) -> pa.ChunkedArray:
+def read_column(path: str | Path, kind: str) -> pa.ChunkedArray:
     """Return the values of a file that `write_column` wrote, memory-mapped.
 
     Raises:
-        DataError: it is missing, cannot be read, or does not hold `what`, such as "token ids".
+        DataError: it is missing, cannot be read, or does not hold values of the `kind`, such as "token ids".
     """
     import pyarrow as pa
 
@@ -167,7 +167,7 @@ def read_column(path: str | Path, what: str) -> pa.ChunkedArray:
         table.validate(full=True)
         return table.column(VALUES)
     except (pa.ArrowException, ValueError, KeyError) as error:
-        raise DataError(f"{path}: expected an Arrow file of {what} ({one_line(error)})") from error
+        raise DataError(f"{path}: expected an Arrow file of {kind} ({one_line(error)})") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -181,6 +181,6 @@ def _table(file: Any) -> pa.Table:
 
 def blocks_of(values: Iterable[T]) -> Iterator[list[T]]:
     """Yield values in lists of `ROWS`."""
-    rest = iter(values)
-    while block := list(islice(rest, ROWS)):
+    iterator = iter(values)
+    while block := list(islice(iterator, ROWS)):
         yield block

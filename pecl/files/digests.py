@@ -39,8 +39,8 @@ def sha256_json(document: Any) -> str:
 
 def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object as JSON reads it back, with its digest as the last key."""
-    read = json.loads(json.dumps(document))
-    return {**read, DIGEST: sha256_json(read)}
+    copy = json.loads(json.dumps(document))
+    return {**copy, DIGEST: sha256_json(copy)}
 
 
 def check_digest(document: Mapping[str, Any], needed: bool = False) -> None:
@@ -59,10 +59,10 @@ def sha256_lines(lines: Iterable[str]) -> str:
     byte that UTF-8 never contains; an empty list is that byte.
     """
     digest = hashlib.sha256()
-    rest = iter(lines)
+    iterator = iter(lines)
     count = 0
     broken: dict[int, int] = {}  # number of newlines in a text, by its index
-    while block := list(islice(rest, 4096)):
+    while block := list(islice(iterator, 4096)):
         content = "\n".join(block)
         if content.count("\n") != len(block) - 1:
             broken |= {count + i: line.count("\n") for i, line in enumerate(block) if "\n" in line}

@@ -72,7 +72,7 @@ def log_traceback(error: BaseException) -> Path | None:
     if len(content) > _MAX_LOG_BYTES:  # keep the beginning (origin) and the end (error)
         content = content[: _MAX_LOG_BYTES // 2] + b"\n...\n" + content[-_MAX_LOG_BYTES // 2 :]
 
-    written = None
+    log_file = None
     with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
         folder = default_cache_dir() / "logs"
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,12 +80,13 @@ def log_traceback(error: BaseException) -> Path | None:
         descriptor, name = tempfile.mkstemp(".log", prefix, folder)
         with open(descriptor, "wb") as file:
             file.write(content)
-        written = Path(name)
+        log_file = Path(name)
 
         by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
         for old in by_age[:-_MAX_LOGS]:
             old.unlink(missing_ok=True)
-    return written
+
+    return log_file
 
 
 def _short(text: str) -> str:

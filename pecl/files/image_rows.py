@@ -43,8 +43,8 @@ class ImageRows:
         self.source = Path(embeddings)
         is_array = self.source.suffix == ".npy"
         if is_array != (paths is not None):
-            what = "--paths FILE with an array" if is_array else "no --paths: parquet and folders name their images"
-            raise ConfigError(f"--embeddings {self.source}: expected {what}")
+            expected = "--paths FILE with an array" if is_array else "no --paths: parquet and folders name their images"
+            raise ConfigError(f"--embeddings {self.source}: expected {expected}")
         self.paths: list[str] = []
         self.parts: list[np.ndarray] = []
 

@@ -222,8 +222,8 @@ class ImageFiles:
             if expected is None or sha256_bytes(content) == expected:
                 return decode_picture(content)
         except Exception as error:  # Pillow raises any exception
-            what = one_line(f"cannot read image {path}: {error}")  # a table can name a path with a line break
-            raise DataError(f"{what}; replace the file or leave it out") from error
+            message = one_line(f"cannot read image {path}: {error}")  # a table can name a path with a line break
+            raise DataError(f"{message}; replace the file or leave it out") from error
         raise DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
 
     def fingerprint(self, index: int) -> str:
@@ -269,8 +269,11 @@ def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict
 
 def unreadable_error(images: ImageSource, failed: Mapping[int, DataError]) -> DataError:
     """Return the error that names the first ten of the `failed` images and counts them all."""
-    others = len(images) - len(failed)
-    way_on = f"replace them, or pass --skip-unreadable to go on with the other {others}" if others else "replace them"
+    remaining = len(images) - len(failed)
+    way_on = "replace them"
+    if remaining:
+        way_on += f", or pass --skip-unreadable to go on with the other {remaining}"
+
     names = some_names([images.ids[index] for index in failed])
     reason = str(next(iter(failed.values()))).partition(";")[0]
     return DataError(f"{len(failed)} of {len(images)} images cannot be read ({names}; {reason}): {way_on}")

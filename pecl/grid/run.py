@@ -162,13 +162,13 @@ class _Run:
     def _round(self) -> None:
         """Carry out the tasks that no other process works on; wait a moment if there is none."""
         free = [task for task in self.pending if not _held(task)]
-        ready = [task for task in free if not self._end(task)]
-        if not ready:
+        unfinished = [task for task in free if not self._end(task)]
+        if not unfinished:
             self.status.waiting()
             time.sleep(_WAIT_SECONDS)
             return
 
-        with contextlib.closing(self.launcher.run(ready)) as events:
+        with contextlib.closing(self.launcher.run(unfinished)) as events:
             for event in events:
                 if event.task is not None:
                     self._follow(event, event.task)

@@ -105,14 +105,14 @@ def _costs(run: AnyRun) -> dict[str, Any]:
 
 def _recalls(result: Result, stage: str) -> dict[str, float | None]:
     """Return the recalls of a stage on the test part, and the mean recall@1 on the validation part."""
-    measured = result.measured(stage=stage)
+    scores = result.measured(stage=stage)
     recalls: dict[str, float | None] = {
         f"{direction} recall@{k}": recall
-        for direction, metrics in measured.directions.items()
+        for direction, metrics in scores.directions.items()
         for k, recall in metrics.recall.items()
     }
-    recalls[METRIC] = measured.mean_recall_at_1
-    recalls["mean_recall"] = measured.mean_recall
+    recalls[METRIC] = scores.mean_recall_at_1
+    recalls["mean_recall"] = scores.mean_recall
 
     validation = result.metrics.get("val", {}).get(stage)
     recalls[f"val {METRIC}"] = None if validation is None else validation.mean_recall_at_1

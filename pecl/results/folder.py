@@ -102,17 +102,17 @@ def _difference(
         return f"was made with {result.environment.machine.threads} threads, not with {config.threads}"
 
     recorded = result.data.files or {}
-    for what, present in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
-        changed = [name for name, sha256 in present.items() if recorded.get(name, sha256) != sha256]
+    for description, current in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
+        changed = [name for name, sha256 in current.items() if recorded.get(name, sha256) != sha256]
         if changed:
-            return f"was made with {what} of {' and '.join(changed)}"
+            return f"was made with {description} of {' and '.join(changed)}"
 
-    present = hashes(config)
-    captions = {name: present["captions"].get(name) for name in result.data.sha256}
+    current = hashes(config)
+    captions = {name: current["captions"].get(name) for name in result.data.sha256}
     text = result.data.translations
-    if result.data.sha256 != captions or (text and text.sha256) != present["training text"]:
+    if result.data.sha256 != captions or (text and text.sha256) != current["training text"]:
         return "is of other data"
-    if result.data.photographs not in (None, present["photographs"]):
+    if result.data.photographs not in (None, current["photographs"]):
         return "is of other photographs"
     return ""
 
@@ -227,18 +227,18 @@ def _retrieved_path(out: str | Path, name: str) -> Path:
     return Path(out) / RETRIEVED / f"{name}.json"
 
 
-def _read(path: Path, what: str, result: Result) -> Any:
+def _read(path: Path, kind: str, result: Result) -> Any:
     """Return the JSON at `path`, or None if there is no file."""
     try:
         return load_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise _unreadable(path, what, result, error) from error
+        raise _unreadable(path, kind, result, error) from error
 
 
-def _unreadable(path: Path, what: str, result: Result, reason: object) -> DataError:
-    return DataError(f"{what} {path} cannot be read ({reason}); run {result.run_id} again")
+def _unreadable(path: Path, kind: str, result: Result, reason: object) -> DataError:
+    return DataError(f"{kind} {path} cannot be read ({reason}); run {result.run_id} again")
 
 
 def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int) -> Path:
@@ -265,8 +265,9 @@ def saved_steps(out: str | Path, threads: int) -> dict[str, int]:
 def threads_of_states(path: Path) -> list[int]:
     """Return the numbers of threads of the saved states that differ from the one at `path` only in that number."""
     beginning = path.stem.rpartition("-")[0]
-    others = (other.stem.rpartition("-") for other in path.parent.glob(f"{beginning}-*{path.suffix}") if other != path)
-    return sorted(int(number) for _, _, number in others if number.isdecimal())
+    siblings = (file for file in path.parent.glob(f"{beginning}-*{path.suffix}") if file != path)
+    numbers = (file.stem.rpartition("-")[2] for file in siblings)
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def remove_states(out: str | Path, run: str) -> None:
@@ -306,14 +307,15 @@ def hold(out: str | Path, runs: Sequence[str], wait: bool = False) -> Iterator[N
         BusyError: another process holds one of them; it is named.
         OutputError: the folder cannot be written, or its file system has no locks.
     """
-    made = not Path(out).exists()
+    is_new = not Path(out).exists()
+
     try:
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as locks:
             for run in sorted(set(runs)):
-                held.enter_context(locked(_path(out, run), f"run {run} is being trained by another process", wait))
+                locks.enter_context(locked(_path(out, run), f"run {run} is being trained by another process", wait))
             yield
     except BaseException:
-        if made:
+        if is_new:
             with contextlib.suppress(OSError):  # something is in it
                 Path(out).rmdir()
         raise

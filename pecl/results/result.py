@@ -148,12 +148,12 @@ class Result(Run):
         Raises:
             KeyError: it was not measured.
         """
-        measured = self.measured(part, stage)
+        scores = self.measured(part, stage)
         if direction is None and k == 1:
-            return measured.mean_recall_at_1
+            return scores.mean_recall_at_1
 
-        directions = measured.directions if direction is None else [direction]
-        recalls = [_find(_find(measured.directions, "direction", name).recall, "k", k) for name in directions]
+        directions = scores.directions if direction is None else [direction]
+        recalls = [_find(_find(scores.directions, "direction", name).recall, "k", k) for name in directions]
         return sum(recalls) / len(recalls)
 
     def ranks(self, direction: str, part: str = "test", stage: str | None = None) -> Sequence[int]:
@@ -256,10 +256,12 @@ def _type_of(document: Mapping[str, Any]) -> type[AnyRun]:
     return EvaluationResult if document.get("kind") == "evaluate" else TrainingResult
 
 
-def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
-    if key not in among:
-        raise KeyError(unknown(what, str(key), map(str, among)) if among else f"{what} {key}: nothing was measured")
-    return among[key]
+def _find(among: Mapping[Any, Any], kind: str, key: Any) -> Any:
+    if key in among:
+        return among[key]
+    if not among:
+        raise KeyError(f"{kind} {key}: nothing was measured")
+    raise KeyError(unknown(kind, str(key), map(str, among)))
 
 
 def _find_stage(among: Mapping[str, Any], stage: str | None) -> Any:

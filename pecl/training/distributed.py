@@ -65,10 +65,10 @@ class ProcessGroup:
 
         try:
             opening = self.exchange({"runs": runs})
-            for rank, other in enumerate(opening):
-                if "error" in other:
-                    raise PeclError(other["error"])
-                difference = _difference(opening[0]["runs"], other["runs"], rank)
+            for rank, message in enumerate(opening):
+                if "error" in message:
+                    raise PeclError(message["error"])
+                difference = _difference(opening[0]["runs"], message["runs"], rank)
                 if difference:
                     raise ConfigError(difference)
             yield last
@@ -130,8 +130,8 @@ class ProcessGroup:
 
     def send_rows(self, share: torch.Tensor, rows: int) -> torch.Tensor:
         """Send the embeddings (b, D) of this share to rank 0, which returns all (rows, D)."""
-        most = -(-rows // self.size)
-        padded = share.new_zeros(most, share.shape[1])
+        rows_per_process = -(-rows // self.size)
+        padded = share.new_zeros(rows_per_process, share.shape[1])
         padded[: len(share)] = share.detach()
         parts = None
         if self.rank == 0:
@@ -139,7 +139,7 @@ class ProcessGroup:
 
         with _said():
             dist.gather(padded, parts, 0)
-        # (most, size, D) -> (rows, D): row i is of process i % size
+        # (rows_per_process, size, D) -> (rows, D): row i is of process i % size
         return padded if parts is None else torch.stack(parts, dim=1).flatten(0, 1)[:rows]
 
     def share_gradient(
@@ -149,13 +149,13 @@ class ProcessGroup:
         whole: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the gradient (b, D) of the embeddings `share` of this process; rank 0 passes the `whole`."""
-        most = -(-rows // self.size)
+        rows_per_process = -(-rows // self.size)
         parts = None
         if whole is not None:
-            padded = nn.functional.pad(whole, (0, 0, 0, most * self.size - rows))
+            padded = nn.functional.pad(whole, (0, 0, 0, rows_per_process * self.size - rows))
             parts = [padded[rank :: self.size].contiguous() for rank in range(self.size)]
 
-        received = share.new_empty(most, share.shape[1])
+        received = share.new_empty(rows_per_process, share.shape[1])
         with _said():
             dist.scatter(received, parts, 0)
         return received[: len(share)]
@@ -251,10 +251,10 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     if not dist.is_initialized():
         if kind == "cuda":
             number = int(os.environ.get("LOCAL_RANK", "0"))
-            there = torch.cuda.device_count()
-            if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > there:
+            num_gpus = torch.cuda.device_count()
+            if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > num_gpus:
                 raise ConfigError(
-                    f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine"
+                    f"device: expected a GPU for each process with cuda, got {num_gpus} GPUs on this machine"
                 )
             torch.cuda.set_device(number)
 
@@ -300,14 +300,15 @@ def says_failure(sentence: str) -> bool:
         return True
 
 
-def _difference(first: list[dict[str, Any]], other: list[dict[str, Any]], rank: int) -> str | None:
+def _difference(first_runs: list[dict[str, Any]], other_runs: list[dict[str, Any]], rank: int) -> str | None:
     """Return the sentence for the first field in which the runs of process `rank` differ from those of rank 0."""
-    for mine, theirs in zip(first, other, strict=False):
-        for name in [*mine, *(name for name in theirs if name not in mine)]:
-            if mine.get(name) != theirs.get(name):
-                values = f"{mine.get(name)} in process 0 and {theirs.get(name)} in process {rank}"
+    for first_run, other_run in zip(first_runs, other_runs, strict=False):
+        for name in [*first_run, *(name for name in other_run if name not in first_run)]:
+            if first_run.get(name) != other_run.get(name):
+                values = f"{first_run.get(name)} in process 0 and {other_run.get(name)} in process {rank}"
                 return f"{name}: expected one value in all processes, got {values}"
 
-    if len(first) != len(other):
-        return f"expected the same runs in all processes, got {len(first)} in process 0 and {len(other)} in {rank}"
+    if len(first_runs) != len(other_runs):
+        counts = f"{len(first_runs)} in process 0 and {len(other_runs)} in {rank}"
+        return f"expected the same runs in all processes, got {counts}"
     return None

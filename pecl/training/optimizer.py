@@ -117,12 +117,12 @@ class Average:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Set the parameters to the average within the body."""
-        present = [parameter.detach().clone() for parameter in self.parameters]
+        values = [parameter.detach().clone() for parameter in self.parameters]
         self.fill()
         try:
             yield
         finally:
-            self.fill(present)
+            self.fill(values)
 
     def fill(self, values: Sequence[torch.Tensor] | None = None) -> None:
         """Set the parameters to the average, or to other values."""

@@ -205,16 +205,16 @@ class Trainer:
         for number in learning:
             task = self.tasks[number]
             query = parts[number, QUERY]
-            chosen = pairs_of[number, QUERY]
+            rows = pairs_of[number, QUERY]
 
             if task.anchor_texts is None:
-                anchor = self._rows(task.frozen_anchor, chosen, query.dtype)
+                anchor = self._rows(task.frozen_anchor, rows, query.dtype)
             else:
                 anchor = parts[number, ANCHOR]
 
             if task.image_task is None:
                 captions = None
-                images = self._rows(task.images, chosen, query.dtype)
+                images = self._rows(task.images, rows, query.dtype)
             else:
                 captions = parts[number, CAPTIONS]
                 images = self._rows(task.image_task.images, pairs_of[number, CAPTIONS], query.dtype)
@@ -250,13 +250,13 @@ class Trainer:
     def _rows(
         self,
         embeddings: torch.Tensor | Embeddings | None,
-        chosen: Sequence[int],
+        rows: Sequence[int],
         dtype: torch.dtype,
     ) -> torch.Tensor | None:
         """Return rows (b, D) of frozen embeddings on the tower's device."""
         if embeddings is None:
             return None
-        return to_device(embeddings[chosen].to(dtype), self.tower.device)
+        return to_device(embeddings[rows].to(dtype), self.tower.device)
 
     def _note(self, losses: torch.Tensor) -> None:
         """Add the losses (S,) of the step that was taken, and call the callbacks."""

@@ -181,11 +181,11 @@ def _to_peft(name: str) -> str:
 def _words_to_peft(path: str, state: State, vocabulary: int) -> State:
     """Return the change of the word embeddings as PEFT's factors, (r, V) and (d, r)."""
     tokens, vectors, up = (state[f"backbone.{path}{name}"] for name in _OF_WORDS)
-    chosen = tokens < vocabulary
-    whole = vectors.new_zeros(vectors.shape[1], vocabulary)
-    whole[:, tokens[chosen].long()] = vectors[chosen].T
+    is_word = tokens < vocabulary
+    all_vectors = vectors.new_zeros(vectors.shape[1], vocabulary)
+    all_vectors[:, tokens[is_word].long()] = vectors[is_word].T
     name = f"base_model.model.{path}.lora_embedding_"
-    return {f"{name}A": whole, f"{name}B": up}
+    return {f"{name}A": all_vectors, f"{name}B": up}
 
 
 def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:

@@ -34,14 +34,16 @@ class FullConfig(AdapterConfig):
         """Return a copy of each layer that has parameters. Raise ConfigError for one that cannot be copied."""
         if tower.precision != FP32:
             raise ConfigError(f"full: expected the precision fp32, which trains all weights, got {tower.precision}")
+
         placements = []
         for path, module in tower.named_modules():
             if not any(True for _ in module.parameters(recurse=False)) or path.startswith("backbone.pooler."):
                 continue
             if type(module) not in COPIES:
-                known = ", ".join(layer.__name__ for layer in COPIES)
-                raise ConfigError(f"full: {path} is a {type(module).__name__}, expected one of {known}")
+                class_names = ", ".join(layer.__name__ for layer in COPIES)
+                raise ConfigError(f"full: {path} is a {type(module).__name__}, expected one of {class_names}")
             placements.append(Placement(path, COPIES[type(module)]))
+
         return placements
 
 

@@ -34,8 +34,8 @@ class HardPromptConfig(AdapterConfig):
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the prompt, at the word embeddings."""
-        ids, place = prompt_tokens(tower, self.text)
-        return self.at_roles(tower, ("word_embeddings",), lambda base, rows: SlotHardPrompt(base, rows, ids, place))
+        ids, position = prompt_tokens(tower, self.text)
+        return self.at_roles(tower, ("word_embeddings",), lambda base, rows: SlotHardPrompt(base, rows, ids, position))
 
 
 def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int], int]:
@@ -45,28 +45,30 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     ConfigError if the prompt has no tokens, or its tokens depend on the text after it.
     """
     probes = ("x", "z")
-    bare = [tower.whole(probe) for probe in probes]
-    full = [tower.whole(text + probe) for probe in probes]
-    if bare[0] == bare[1]:
+    without_prompt = [tower.whole(probe) for probe in probes]
+    with_prompt = [tower.whole(text + probe) for probe in probes]
+    if without_prompt[0] == without_prompt[1]:
         raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not tell {' and '.join(probes)} apart")
-    place = next(i for i, (one, other) in enumerate(zip(*bare, strict=False)) if one != other)
-    length = len(full[0]) - len(bare[0])
-    token_ids = full[0][place : place + length]
+
+    position = next(i for i, pair in enumerate(zip(*without_prompt, strict=False)) if len(set(pair)) > 1)
+    length = len(with_prompt[0]) - len(without_prompt[0])
+    token_ids = with_prompt[0][position : position + length]
     if not token_ids:
         raise ConfigError(f"hard_prompt: text {text!r} has no tokens")
-    if full != [row[:place] + token_ids + row[place:] for row in bare]:
+    if with_prompt != [row[:position] + token_ids + row[position:] for row in without_prompt]:
         raise ConfigError(f"hard_prompt: text {text!r} runs into the text after it: end it with a space")
-    return token_ids, place
+
+    return token_ids, position
 
 
 class SlotHardPrompt(SlotPrompt):
     """Word embeddings with the tokens of one text, the same for all slots."""
 
-    def __init__(self, base: nn.Module, rows: SlotRows, token_ids: list[int], place: int) -> None:
+    def __init__(self, base: nn.Module, rows: SlotRows, token_ids: list[int], position: int) -> None:
         super().__init__(base, rows)
         self.token_ids = token_ids
         self.length = len(token_ids)
-        self.place = place
+        self.position = position
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Do nothing: there are no parameters."""
@@ -74,7 +76,7 @@ class SlotHardPrompt(SlotPrompt):
     def extend(self, inputs: PromptedInputs) -> PromptedInputs:
         """Insert the text's tokens after the tower's prefix."""
         ids = to_device(torch.tensor(self.token_ids), inputs.embeddings.device).unsqueeze(0)  # (1, P)
-        return insert(inputs, self(ids), self.place, pooled=True)
+        return insert(inputs, self(ids), self.position, pooled=True)
 
     def merged(self, slot: int) -> nn.Module:
         """Return the plain word embeddings: a merged tower puts the prompt before every text as text."""

@@ -48,8 +48,8 @@ class SoftPromptConfig(AdapterConfig):
             if not token_ids:
                 raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
         p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
-        place = 1 if tower.tokenizer is None else len(around(tower.tokenizer)[0])  # known only by its shape
-        make = partial(SlotSoftPrompt, p=p, place=place, token_ids=token_ids, pool_prompt=self.pool_prompt)
+        position = 1 if tower.tokenizer is None else len(around(tower.tokenizer)[0])  # known only by its shape
+        make = partial(SlotSoftPrompt, p=p, position=position, token_ids=token_ids, pool_prompt=self.pool_prompt)
         return self.at_roles(tower, ("word_embeddings",), make)
 
 
@@ -59,10 +59,11 @@ class SlotSoftPrompt(SlotPrompt):
     cannot_merge = "the vectors of a soft prompt are part of the input sequence"
 
     def __init__(
-        self, base: nn.Module, rows: SlotRows, p: int, place: int, token_ids: list[int] | None, pool_prompt: bool
+        self, base: nn.Module, rows: SlotRows, p: int, position: int, token_ids: list[int] | None, pool_prompt: bool
     ) -> None:
         super().__init__(base, rows)
-        self.length, self.place = p, place
+        self.length = p
+        self.position = position
         self.token_ids = token_ids
         self.pool_prompt = pool_prompt
         words = innermost(base).weight  # (V, d)
@@ -78,4 +79,4 @@ class SlotSoftPrompt(SlotPrompt):
 
     def extend(self, inputs: PromptedInputs) -> PromptedInputs:
         """Put the prompt of each row's slot before the first word."""
-        return insert(inputs, self.rows.take(self.prompt), self.place, self.pool_prompt)
+        return insert(inputs, self.rows.take(self.prompt), self.position, self.pool_prompt)

@@ -75,17 +75,17 @@ class SlotWordEmbeddings(SlotModule):
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
         """Choose the most frequent tokens; the slot's earlier tokens fill the room left, and keep their vectors."""
         rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
-        most = sorted(counts, key=lambda token: (-counts[token], token))
-        chosen = sorted([*most, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
+        by_frequency = sorted(counts, key=lambda token: (-counts[token], token))
+        tokens = sorted([*by_frequency, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
 
         vectors = torch.zeros_like(self.vectors.data[slot])
-        for new_row, token in enumerate(chosen):
+        for new_row, token in enumerate(tokens):
             if token in rows:
                 vectors[new_row] = self.vectors.data[slot, rows[token]]
 
         self.vectors.data[slot] = vectors
         self.tokens[slot] = _NONE
-        self.tokens[slot, : len(chosen)] = torch.tensor(chosen, dtype=torch.int32, device=self.tokens.device)
+        self.tokens[slot, : len(tokens)] = torch.tensor(tokens, dtype=torch.int32, device=self.tokens.device)
 
     def translate(self, slot: int, counts: Mapping[int, int], lexicon: Lexicon) -> None:
         """Choose the most frequent tokens of a lexicon, and move each towards the mean of its translations.

@@ -197,10 +197,10 @@ class PeftAdapter(ForeignAdapter):
         for (_, holder), path in zip(self._indices, self.paths["target_modules"], strict=True):
             layer = self.wrapped.get_submodule(f"base_model.model.{path}")
             tokens = _most_frequent(counts, len(holder[NAME]), layer.base_layer.num_embeddings)
-            chosen = torch.tensor(tokens)
-            holder[NAME][:] = chosen.numpy()
+            token_ids = torch.tensor(tokens)
+            holder[NAME][:] = token_ids.numpy()
 
-            rows = layer.base_layer.weight.detach()[chosen.to(self.tower.device)]
+            rows = layer.base_layer.weight.detach()[token_ids.to(self.tower.device)]
             layer.trainable_tokens_delta[NAME].data.copy_(rows)
             layer.trainable_tokens_original[NAME].copy_(rows)
 
@@ -307,8 +307,8 @@ def _is_changed(tensor: torch.Tensor, original: torch.Tensor) -> bool:
 def _most_frequent(counts: Mapping[int, int], number: int, vocabulary: int) -> list[int]:
     """Return the `number` most frequent tokens, rising; the first tokens of the vocabulary fill what is left."""
     tokens = sorted(counts, key=lambda token: (-counts[token], token))[:number]
-    others = (token for token in range(vocabulary) if token not in counts)
-    return sorted([*tokens, *islice(others, number - len(tokens))])
+    unseen_tokens = (token for token in range(vocabulary) if token not in counts)
+    return sorted([*tokens, *islice(unseen_tokens, number - len(tokens))])
 
 
 def _name(name: str) -> str:

@@ -15,14 +15,14 @@ _LISTS = ("exp_avg_ipt_A", "exp_avg_ipt_B", "exp_avg_unc_A", "exp_avg_unc_B")  #
 _RANKS, _TRAINED = "rank_pattern", "trained"
 
 
-def penalty(config: Any, trained: Mapping[str, nn.Parameter]) -> torch.Tensor | float:
+def penalty(config: Any, parameters: Mapping[str, nn.Parameter]) -> torch.Tensor | float:
     """Return AdaLoRA's penalty, the mean distance of A Aᵀ and Bᵀ B from the identity times its weight; else 0."""
     weight = getattr(config, "orth_reg_weight", 0.0)
     if not weight:
         return 0.0
 
-    wide = [parameter for name, parameter in trained.items() if "lora_A" in name]  # (r, i) each
-    high = [parameter.T for name, parameter in trained.items() if "lora_B" in name]  # (r, o) each
+    wide = [parameter for name, parameter in parameters.items() if "lora_A" in name]  # (r, i) each
+    high = [parameter.T for name, parameter in parameters.items() if "lora_B" in name]  # (r, o) each
     distances = []
     for factor in (*wide, *high):
         identity = torch.eye(len(factor), device=factor.device)
@@ -45,7 +45,7 @@ def rank_pattern(wrapped: Any) -> dict[str, list[bool]] | None:
     return {name: ranks if any(ranks) else [True, *ranks[1:]] for name, ranks in pattern.items()}
 
 
-def progress(wrapped: Any, trained: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+def progress(wrapped: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
     """Return scores, kept ranks and frozen parameters by name; empty for a method that allocates nothing."""
     tensors: dict[str, torch.Tensor] = {}
     allocator = getattr(wrapped.base_model, "rankallocator", None)
@@ -64,16 +64,16 @@ def progress(wrapped: Any, trained: Mapping[str, nn.Parameter]) -> dict[str, tor
                 if tensor is not None:
                     tensors[f"{score}/{path}/{i}"] = tensor
     if layers:
-        is_trained = [parameter.requires_grad for parameter in trained.values()]
+        is_trained = [parameter.requires_grad for parameter in parameters.values()]
         tensors[_TRAINED] = torch.tensor(is_trained, dtype=torch.uint8)
 
     return tensors
 
 
-def resume(wrapped: Any, trained: Mapping[str, nn.Parameter], saved: Mapping[str, torch.Tensor]) -> None:
+def resume(wrapped: Any, parameters: Mapping[str, nn.Parameter], saved: Mapping[str, torch.Tensor]) -> None:
     """Put back what `progress` returned."""
     parts = {tuple(name.split("/")): tensor for name, tensor in saved.items()}
-    device = next(iter(trained.values())).device
+    device = next(iter(parameters.values())).device
 
     allocator = getattr(wrapped.base_model, "rankallocator", None)
     if allocator is not None:
@@ -91,7 +91,7 @@ def resume(wrapped: Any, trained: Mapping[str, nn.Parameter], saved: Mapping[str
                 subspaces[i] = None if tensor is None else tensor.to(device)
 
     if _TRAINED in saved:
-        for parameter, is_trained in zip(trained.values(), saved[_TRAINED].tolist(), strict=True):
+        for parameter, is_trained in zip(parameters.values(), saved[_TRAINED].tolist(), strict=True):
             parameter.requires_grad_(bool(is_trained))
 
 

@@ -110,9 +110,9 @@ def _modules_of(config: Any, tower: MultilingualTextEncoder) -> dict[str, list[s
     if feedforward is not None:
         modules["feedforward_modules"] = [path for path in changed if _is_named(path, feedforward)]
 
-    trained = getattr(config, "modules_to_save", None)
-    if trained is not None:
-        modules["modules_to_save"] = [path for path in paths if _is_named(path, trained)]
+    saved_modules = getattr(config, "modules_to_save", None)
+    if saved_modules is not None:
+        modules["modules_to_save"] = [path for path in paths if _is_named(path, saved_modules)]
     return modules
 
 

@@ -73,9 +73,9 @@ class PeftMethod(AdapterConfig):
 
     def roles(self) -> dict[str, tuple[str, ...]]:
         """Return the roles of each option in `ROLES` that has some."""
-        given = {name: tuple(value) for name, value in self.values.items() if name in ROLES and value}
-        roles = {**_DEFAULT_ROLES.get(self.method, _OTHER_ROLES), **given}
-        if "feedforward_modules" in roles and "feedforward_modules" not in given:
+        explicit_roles = {name: tuple(value) for name, value in self.values.items() if name in ROLES and value}
+        roles = {**_DEFAULT_ROLES.get(self.method, _OTHER_ROLES), **explicit_roles}
+        if "feedforward_modules" in roles and "feedforward_modules" not in explicit_roles:
             among = [role for role in roles["feedforward_modules"] if role in roles["target_modules"]]
             roles["feedforward_modules"] = tuple(among)
         return roles
@@ -91,12 +91,12 @@ class PeftMethod(AdapterConfig):
 
     def explained(self) -> list[tuple[str, str]]:
         """Return the options as text, with PEFT's help of each; only those that were given where PEFT is missing."""
-        given = self.given()
+        options = self.given()
         try:
             helps = option_helps(self.method)
         except ConfigError:
-            helps = dict.fromkeys(given, ("", ""))
-        return [(f"{name}={given.get(name, default)}", help) for name, (default, help) in helps.items()]
+            helps = dict.fromkeys(options, ("", ""))
+        return [(f"{name}={options.get(name, default)}", help) for name, (default, help) in helps.items()]
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return no slot modules: PEFT makes the modules."""
@@ -128,12 +128,13 @@ def options_on(method: PeftMethod, paths: Mapping[str, list[str]], backbone: Any
     values: dict[str, Any] = {**method.values, **paths}
     modules = [backbone.get_submodule(path) for path in paths["target_modules"]]
     tokens = values.pop(TOKENS, DEFAULT_TOKENS)
+
     if method.method == "trainable_tokens":
         words = min(module.num_embeddings for module in modules)
         values.setdefault("token_indices", list(range(min(tokens, words))))
     name = DIVISORS.get(method.method)
     if name is not None and name not in values:
-        default: Any = next(item.default for item in fields(config_class_of(method.method)) if item.name == name)
+        default: Any = next(field.default for field in fields(config_class_of(method.method)) if field.name == name)
         widths = {width for module in modules for width in (module.in_features, module.out_features)}
         values[name] = math.gcd(default, *widths)
     return values

@@ -93,7 +93,7 @@ def make_config(method: str, values: Mapping[str, Any]) -> Any:
     The number of steps, which AdaLoRA needs, is not known before a training: it is a large one until then.
     """
     config_class = config_class_of(method)
-    names = {item.name for item in fields(config_class)}
+    names = {field.name for field in fields(config_class)}
     filled = {name: value for name, value in _FILLED.items() if name in names}
     try:
         with quiet():
@@ -109,19 +109,19 @@ def option_types(method: str) -> dict[str, Any]:
         hints = typing.get_type_hints(config_class)
     except (NameError, TypeError):  # a name that PEFT imports for type checkers only
         hints = {}
-    names = [item.name for item in fields(config_class) if item.name not in _NO_OPTIONS]
+    names = [field.name for field in fields(config_class) if field.name not in _NO_OPTIONS]
     counted = {TOKENS: int} if method == "trainable_tokens" else {}
     return {name: hints.get(name, str) for name in names} | counted
 
 
 def option_helps(method: str) -> dict[str, tuple[str, str]]:
     """Return the default and PEFT's help, in one sentence, of each option of a method."""
-    known = option_types(method)
+    types = option_types(method)
     helps = {}
-    for item in fields(config_class_of(method)):
-        if item.name in known:
-            default = "" if item.default is MISSING else format_option(item.default)
-            helps[item.name] = default, one_line(item.metadata.get("help", "")).partition(". ")[0]
+    for field in fields(config_class_of(method)):
+        if field.name in types:
+            default = "" if field.default is MISSING else format_option(field.default)
+            helps[field.name] = default, one_line(field.metadata.get("help", "")).partition(". ")[0]
     return helps
 
 

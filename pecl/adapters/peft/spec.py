@@ -55,8 +55,8 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
             methods.append(_parse_method(name, options))
 
     if len(methods) != 1:
-        got = " and ".join(method.name for method in methods) or "none"
-        raise ConfigError(f"engine peft: expected one of PEFT's methods, such as lora, got {got} in {quoted(spec)}")
+        names = " and ".join(method.name for method in methods) or "none"
+        raise ConfigError(f"engine peft: expected one of PEFT's methods, such as lora, got {names} in {quoted(spec)}")
     (method,) = methods
     if rank is not None:
         method = _parse_method(method.name, {**method.given(), "r": str(rank)})
@@ -130,7 +130,7 @@ def _value(kind: Any, text: str) -> Any:
         return _json_object(text)
     if origin is list:
         (member,) = typing.get_args(kind) or (str,)
-        return [_value(member, item) for item in text.split("/")]
+        return [_value(member, part) for part in text.split("/")]
 
     value = origin(text)
     if origin is float and not abs(value) < float("inf"):

@@ -80,9 +80,9 @@ class _Runtime:
         self.name = f"openvino {_openvino().__version__.partition('-')[0]}"
         self.precision = precision
 
-    def compiled(self, identity: Mapping[str, Any], convert: Convert, what: str) -> Any:
+    def compiled(self, identity: Mapping[str, Any], convert: Convert, label: str) -> Any:
         """Return a graph, compiled for this processor, the number of threads and the precision."""
-        model = _cached({**identity, "openvino": self.name, "format": FORMAT}, convert, what)
+        model = _cached({**identity, "openvino": self.name, "format": FORMAT}, convert, label)
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -106,14 +106,15 @@ class TextRuntime(_Runtime):
         extended = None if adapter is None else adapter.extend_inputs(inputs.input_ids, mask)
         if extended is None:
             words = tower.backbone.get_input_embeddings()(inputs.input_ids)  # (B, L, d)
-            given = [words, mask, mask]
+            tensors = [words, mask, mask]
         else:
-            given = list(extended)
+            tensors = list(extended)
 
         if adapter is not None:
-            given += self._slots(adapter, len(mask))
+            tensors += self._slots(adapter, len(mask))
+
         graph = self.graph(tower)
-        (pooled,) = graph([tensor.detach().numpy() for tensor in given], share_inputs=True).values()
+        (pooled,) = graph([tensor.detach().numpy() for tensor in tensors], share_inputs=True).values()
         return torch.from_numpy(pooled)
 
     def graph(self, tower: Any) -> Any:
@@ -124,14 +125,17 @@ class TextRuntime(_Runtime):
         """
         adapter: Adapter | None = tower.adapter
         spec = "" if adapter is None else describe(adapter.configs)
-        if spec not in self._graphs:
-            if isinstance(adapter, ForeignAdapter):
-                raise ConfigError(
-                    f"--backend openvino: expected an adapter of pecl's own engine, got {spec}: {_LEAVE_OUT}"
-                )
-            identity = {"tower": tower.fingerprint, "adapter": spec}
-            what = f"the text tower {tower.name}" + (f" with {spec}" if spec else "")
-            self._graphs[spec] = self.compiled(identity, lambda: _convert_text(tower, what), what)
+        if spec in self._graphs:
+            return self._graphs[spec]
+        if isinstance(adapter, ForeignAdapter):
+            raise ConfigError(f"--backend openvino: expected an adapter of pecl's own engine, got {spec}: {_LEAVE_OUT}")
+
+        label = f"the text tower {tower.name}"
+        if spec:
+            label += f" with {spec}"
+
+        identity = {"tower": tower.fingerprint, "adapter": spec}
+        self._graphs[spec] = self.compiled(identity, lambda: _convert_text(tower, label), label)
         return self._graphs[spec]
 
     @staticmethod
@@ -152,8 +156,8 @@ class ImageRuntime(_Runtime):
 
     def __init__(self, tower: ImageEncoder, precision: str) -> None:
         super().__init__(precision)
-        what = f"the image tower {tower.name}"
-        self._graph = self.compiled({"tower": tower.fingerprint}, lambda: _convert_image(tower, what), what)
+        label = f"the image tower {tower.name}"
+        self._graph = self.compiled({"tower": tower.fingerprint}, lambda: _convert_image(tower, label), label)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to features (B, F)."""
@@ -214,10 +218,11 @@ class _SlottedLayers(nn.Module):
         return torch.func.functional_call(self.layers, state, (words, mask, pooling_mask))
 
 
-def _convert_text(tower: MultilingualTextEncoder, what: str) -> Any:
+def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
     from pecl.apps.export.gathered_rows import GatheredRows, gathered
 
-    rows, length = torch.export.Dim("rows"), torch.export.Dim("length")
+    rows = torch.export.Dim("rows")
+    length = torch.export.Dim("length")
     words = torch.zeros(2, 16, tower.backbone.config.hidden_size)
     mask = torch.ones(2, 16, dtype=torch.int64)
     inputs: list[Any] = [words, mask, mask]
@@ -225,7 +230,7 @@ def _convert_text(tower: MultilingualTextEncoder, what: str) -> Any:
     layers = _TextLayers(tower).eval()
     adapter: Any = tower.adapter
     if adapter is None:
-        return _convert(layers, inputs, shapes, what)
+        return _convert(layers, inputs, shapes, label)
 
     parameters = _parameters(adapter)
     gathering = GatheredRows(adapter.num_slots)
@@ -234,17 +239,17 @@ def _convert_text(tower: MultilingualTextEncoder, what: str) -> Any:
     inputs += [torch.tensor([0, 1]), examples]
     shapes += [{0: rows}, [{0: used}] * len(examples)]
     with gathered(adapter, gathering):
-        return _convert(_SlottedLayers(layers, list(parameters), gathering).eval(), inputs, shapes, what)
+        return _convert(_SlottedLayers(layers, list(parameters), gathering).eval(), inputs, shapes, label)
 
 
-def _convert_image(tower: ImageEncoder, what: str) -> Any:
+def _convert_image(tower: ImageEncoder, label: str) -> Any:
     from PIL import Image
 
     pixels = torch.stack([tower.preprocess(Image.new("RGB", (32, 32)))] * 2)  # (2, 3, H, W)
-    return _convert(tower.backbone, [pixels], [{0: torch.export.Dim("pictures")}], what)
+    return _convert(tower.backbone, [pixels], [{0: torch.export.Dim("pictures")}], label)
 
 
-def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], what: str) -> Any:
+def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], label: str) -> Any:
     """Return a module as OpenVINO's model; raise ConfigError if there is no form of it."""
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -253,25 +258,27 @@ def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], wh
             return _openvino().convert_model(exported)
         except Exception as error:  # whatever torch and OpenVINO raise for what they lack
             reason = one_line(error)[:200]
-            raise ConfigError(f"--backend openvino cannot compute {what}: {_LEAVE_OUT} ({reason})") from error
+            raise ConfigError(f"--backend openvino cannot compute {label}: {_LEAVE_OUT} ({reason})") from error
 
 
 # --- cache
 
 
-def _cached(identity: Mapping[str, Any], convert: Convert, what: str) -> Any:
+def _cached(identity: Mapping[str, Any], convert: Convert, label: str) -> Any:
     """Return the graph of an identity from the cache; convert it, and add it, if it is not there."""
     folder = default_cache_dir() / "openvino" / sha256_json(identity)[:16]
+
     if not _is_sound(folder):
-        busy = f"another process converts {what} for OpenVINO"
+        busy = f"another process converts {label} for OpenVINO"
         try:
             with locked(folder.with_suffix(".lock"), busy, wait=True):
                 if not _is_sound(folder):  # another process may have written it meanwhile
-                    logger.info("converting %s for OpenVINO, only at the first start", what)
+                    logger.info("converting %s for OpenVINO, only at the first start", label)
                     _write(folder, convert())
         except OutputError as error:
-            logger.warning("%s; %s is converted at every start", error, what)
+            logger.warning("%s; %s is converted at every start", error, label)
             return convert()
+
     return core().read_model(folder / GRAPH)
 
 

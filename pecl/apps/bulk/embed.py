@@ -58,8 +58,8 @@ def embed(
         out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as
             one array, with the names of its rows in `NAME.txt`; both are written at the end.
         kind: images or texts; by default images for a folder, else texts.
-        language: language of the texts, which selects the adapter and tells towers such as NLLB's
-            how to read them; by default German for a table or a data set, and none for a file of
+        language: language of the texts, which selects the adapter and, for towers such as NLLB's,
+            the language token; by default German for a table or a data set, and none for a file of
             lines or a list of texts, which the plain tower then embeds.
         column: column of texts in a table or a data set: target, english, english_to_target or
             target_to_english.
@@ -84,9 +84,9 @@ def embed(
         >>> pecl.open_embeddings("embedded").shape
         torch.Size([31014, 256])
     """
-    held = None if isinstance(source, str | Path) else text_items(as_texts(source))
+    items = None if isinstance(source, str | Path) else text_items(as_texts(source))
     job = EmbedJob(
-        source=str(source) if held is None else "texts",
+        source=str(source) if items is None else "texts",
         kind=kind,
         language=language,
         column=column,
@@ -102,12 +102,12 @@ def embed(
 
     if ray_workers is None:
         if is_array:
-            return _write_array(Embedder(job, held))
-        return _write_shards(Embedder(job, held))
+            return _write_array(Embedder(job, items))
+        return _write_shards(Embedder(job, items))
 
-    if held is not None or is_array:
-        got = "texts" if held is not None else f"an array {out}"
-        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {got}")
+    if items is not None or is_array:
+        actual = "texts" if items is not None else f"an array {out}"
+        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {actual}")
 
     metadata = _on_ray(job, ray_workers)
     return Embedded(shards_of(out), int(metadata["rows"]), metadata)
@@ -130,9 +130,9 @@ def _write_array(embedder: Embedder) -> Embedded:
             raise OutputError(f"{file} exists already: choose another file, or delete it first")
 
     names = embedder.source.ids(rows)
-    broken = [name for name in names if {"\n", "\r"} & set(name)]
-    if broken:
-        raise DataError(f"image {broken[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
+    bad_names = [name for name in names if {"\n", "\r"} & set(name)]
+    if bad_names:
+        raise DataError(f"image {bad_names[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
 
     with embedder.bar(embedder.shards) as bar:
         embeddings = torch.cat(list(embedder.embed(rows, bar.update)))

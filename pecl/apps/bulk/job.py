@@ -112,9 +112,9 @@ class EmbedJob:
 
     def __post_init__(self) -> None:
         check_backend(self.backend, str(self.towers.get("device", "cpu")), self.towers.get("precision", FP32))
-        for what, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
+        for field, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
             if value not in choices:
-                raise ConfigError(unknown(what, value, choices))
+                raise ConfigError(unknown(field, value, choices))
 
         if self.language is not None:
             any_language_code(self.language)  # raises the error
@@ -128,8 +128,8 @@ class EmbedJob:
 
     def choice(self) -> AdapterChoice:
         """Return the adapter that embeds the texts, or the plain tower; for errors see `KnownAdapters`."""
-        known = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
-        return known.choose(self.adapter, self.spoken)
+        adapters = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
+        return adapters.choose(self.adapter, self.spoken)
 
     @property
     def spoken(self) -> str | None:
@@ -242,16 +242,16 @@ class Embedder:
     def bar(self, missing: Sequence[int]) -> Bar:
         """Return the progress bar for the missing shards, in rows."""
         total = len(self.source)
-        left = sum(len(self.rows(shard)) for shard in missing)
-        return Bar(total=total, initial=total - left, desc="embed", unit="row", leave=False)
+        remaining = sum(len(self.rows(shard)) for shard in missing)
+        return Bar(total=total, initial=total - remaining, desc="embed", unit="row", leave=False)
 
     def missing(self) -> list[int]:
         """Return the numbers of the missing shards; raise OutputError for a shard of other embeddings."""
         check_writable(self.job.out)
         paths = {shard_path(self.job.out, shard): shard for shard in self.shards}
 
-        there = shards_of(self.job.out)
-        for path in there:
+        existing = shards_of(self.job.out)
+        for path in existing:
             try:
                 actual = shard_metadata(path)
             except DataError as error:
@@ -262,7 +262,7 @@ class Embedder:
                     difference = f"{name.replace('_', ' ')}: {actual.get(name)}, not {expected.get(name)}"
                     raise OutputError(f"{path} holds other embeddings ({difference}): choose another folder")
 
-        return [shard for path, shard in paths.items() if path not in there]
+        return [shard for path, shard in paths.items() if path not in existing]
 
     def write(self, shard: int, progress: Callable[[int], object] = lambda _: None) -> None:
         """Compute a shard and write it, atomically; `progress` is called with the number of rows of each batch."""

@@ -97,7 +97,7 @@ def _columns(folder: str | Path, name: str) -> list[Any]:
 
     rows = int(shard_metadata(paths[0])[_ROWS])
     columns = [read_columns(path, name)[0] for path in paths]
-    there = sum(map(len, columns))
-    if there != rows:
-        raise DataError(f"{folder} is not finished: {there:,} of {rows:,} rows are there; run pecl embed again")
+    written_rows = sum(map(len, columns))
+    if written_rows != rows:
+        raise DataError(f"{folder} is not finished: {written_rows:,} of {rows:,} rows are there; run pecl embed again")
     return columns

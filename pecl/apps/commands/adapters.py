@@ -63,8 +63,8 @@ def _list(parsed: argparse.Namespace) -> None:
         engine = ENGINES[parsed.engine or "pecl"]
         for name in engine.names():
             configs = engine.parse_adapter(name)
-            what = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
-            kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
+            summary = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
+            kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": summary})
 
         document = {"kinds": kinds, "shipped": shipped}
         text = _table(kinds)
@@ -254,8 +254,8 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
     Raise DataError without a complete training, for a damaged result, or if runs of a language were
     not measured alike.
     """
-    trained = trainings(collect(folders))
-    by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)
+    training_results = trainings(collect(folders))
+    by_language = grouped(chosen_candidates(training_results), lambda candidate: candidate.language)
     if not by_language:
         raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")
 

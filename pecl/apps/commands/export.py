@@ -101,8 +101,9 @@ def _onnx(parsed: argparse.Namespace) -> None:
         name = parsed.sources[0] if parsed.sources else None
         return _export(parsed, name, lambda towers, adapter: write(_merged(towers, adapter), towers))
 
-    known, towers = _known_and_towers(parsed)
-    paths = [path for name in parsed.sources if (path := known.choose(name, None).path) is not None]
+    known_adapters, towers = _known_and_towers(parsed)
+    choices = [known_adapters.choose(name, None) for name in parsed.sources]
+    paths = [choice.path for choice in choices if choice.path is not None]
     if not paths:
         raise ConfigError("--slots: expected --adapter ADAPTER, once per language")
 
@@ -139,15 +140,15 @@ def _export(
     needs_adapter: bool = False,
 ) -> None:
     """Write the towers with the adapter called `named`, if any, and print the result."""
-    known, towers = _known_and_towers(parsed)
-    choice = known.choose(named, None)
+    known_adapters, towers = _known_and_towers(parsed)
+    choice = known_adapters.choose(named, None)
     if choice.path is None and needs_adapter:
         raise ConfigError("--adapter: expected an adapter, got none")
 
     adapter = choice.read(towers.text)
     path = write(towers, adapter)
-    what = "" if adapter is None else f" with {describe(adapter.configs)}"
-    cli.print_text(f"{path}: {towers.text.name}{what}; {choice.sentence}")
+    adapter_text = "" if adapter is None else f" with {describe(adapter.configs)}"
+    cli.print_text(f"{path}: {towers.text.name}{adapter_text}; {choice.sentence}")
 
 
 def _merged(towers: Towers, adapter: AdapterFile | None) -> MultilingualTextEncoder:
@@ -182,8 +183,8 @@ def _immich(parsed: argparse.Namespace) -> None:
         raise ConfigError(unknown("multilingual model of immich", parsed.tower, MODELS))
 
     check_absent(parsed.out)
-    known, towers = _known_and_immich_towers(parsed)
-    choice = _adapter_of_language(known, parsed)
+    known_adapters, towers = _known_and_immich_towers(parsed)
+    choice = _adapter_of_language(known_adapters, parsed)
     adapter = not_none(choice.read(towers.text), "adapter")
     if adapter.language is not None and find_name(parsed.language, [adapter.language]) is None:
         raise WeightsError(f"{adapter.path} is for {language_name(adapter.language)}, expected {parsed.language}")
@@ -214,16 +215,18 @@ def _known_and_immich_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters,
     return KnownAdapters(profile, text_model=text), load_towers(profile, text, image)
 
 
-def _adapter_of_language(known: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
-    choice = known.choose(parsed.source, parsed.language)
+def _adapter_of_language(known_adapters: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
+    choice = known_adapters.choose(parsed.source, parsed.language)
     if choice.path is None:
-        there = "no adapter is there"
-        if known.paths:
-            there = f"adapters are there for {', '.join(known.paths)}"
+        available = "no adapter is there"
+        if known_adapters.paths:
+            available = f"adapters are there for {', '.join(known_adapters.paths)}"
+
+        text_model = shell_quoted(known_adapters.tower)
         raise ConfigError(
-            f"--language: expected one with an adapter for {parsed.tower} ({there}), or --adapter FILE, got "
-            f"{parsed.language}; `pecl distil --text-model {shell_quoted(known.tower)} --language {parsed.language} "
-            "--text FILE` trains one"
+            f"--language: expected one with an adapter for {parsed.tower} ({available}), or --adapter FILE, got "
+            f"{parsed.language}; `pecl distil --text-model {text_model} --language {parsed.language} --text FILE` "
+            "trains one"
         )
 
     return choice

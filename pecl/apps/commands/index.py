@@ -41,7 +41,7 @@ def run(parsed: argparse.Namespace) -> None:
     Embed the photographs of a folder and its subfolders. The next call embeds only new and changed photographs, and
     removes deleted ones from the index. After an interruption the same command resumes.
     """
-    options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
+    options = IndexOptions(**{field.name: getattr(parsed, field.name) for field in fields(IndexOptions)})
     if parsed.forget:
         _forget(parsed, options)
         return

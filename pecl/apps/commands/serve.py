@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 _FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model", "precision"}
 
 
-def _limit(item: Field) -> cli.Argument:
-    flag = item.name if item.name in ("window", "patience") else f"max-{item.name}".replace("_", "-")
-    text = f"{item.metadata['help']} (default: {item.default:,})"
-    return cli.argument(f"--{flag}", text, dest=item.name, metavar="N")
+def _limit(field: Field) -> cli.Argument:
+    flag = field.name if field.name in ("window", "patience") else f"max-{field.name}".replace("_", "-")
+    text = f"{field.metadata['help']} (default: {field.default:,})"
+    return cli.argument(f"--{flag}", text, dest=field.name, metavar="N")
 
 
 @cli.command(
@@ -120,7 +120,7 @@ class _Plan:
     limits: Limits
     port: int
     key: bytes | None
-    known: KnownAdapters
+    known_adapters: KnownAdapters
     adapters: dict[str, AdapterFile]  # by language
     adapters_dir: Path | None
     towers: Towers  # each is loaded at its first use
@@ -136,8 +136,8 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     config = make_config(values, where="command line")
     check_backend(parsed.backend, config.device, config.precision)
 
-    given = {item.name: getattr(parsed, item.name) for item in fields(Limits)}
-    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
+    texts = {field.name: getattr(parsed, field.name) for field in fields(Limits)}
+    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in texts.items() if text is not None})
 
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
@@ -166,10 +166,10 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
         device=config.device,
         quick=True,
     )
-    known = KnownAdapters(config.profile, parsed.files, config.text_model)
+    known_adapters = KnownAdapters(config.profile, parsed.files, config.text_model)
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
 
-    return _Plan(config, limits, port, key, known, known.files(), adapters_dir, towers, immich)
+    return _Plan(config, limits, port, key, known_adapters, known_adapters.files(), adapters_dir, towers, immich)
 
 
 def _check_folders(config: ExperimentConfig) -> None:
@@ -186,14 +186,14 @@ def _check_folders(config: ExperimentConfig) -> None:
 def _check_index(folder: str, config: ExperimentConfig) -> None:
     """Raise DataError if an index cannot be read, and ConfigError if it was made with another pair's image tower."""
     with ImageIndex.open(folder) as index:
-        made = index.head.profile
+        profile = index.head.profile
         root = index.root
 
-    pair = PAIRS.get(made)
+    pair = PAIRS.get(profile)
     if config.image_model is None and pair is not None and pair.image != PAIRS[config.profile].image:
         command = f"pecl index {shlex.quote(str(root))} --profile {config.profile} --rebuild"
         raise ConfigError(
-            f"--profile: expected {made}, with which the index of {root} was made, got {config.profile}: leave "
+            f"--profile: expected {profile}, with which the index of {root} was made, got {config.profile}: leave "
             f"--profile out, or run `{command}`"
         )
 
@@ -219,7 +219,7 @@ def _load(parsed: argparse.Namespace, plan: _Plan) -> Service:
     name = config.profile if config.text_model is None else Path(config.text_model).name
     models = Models(name, towers.text)
     models.add_files((not_none(file.language, "language"), file) for file in plan.adapters.values())
-    names = [plan.known.for_language(language).name for language in plan.adapters]
+    names = [plan.known_adapters.for_language(language).name for language in plan.adapters]
     logger.info("adapters: %s", listed(names) or "none")
     prepare([models.tower, *(spec.tower for spec in models.specs)])
 

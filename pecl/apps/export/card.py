@@ -52,7 +52,7 @@ class Published:
 def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
     """Return the README of a folder of adapters in the hub's form: YAML, then Markdown.
 
-    `target` is the folder's name or hub id; the licence `other` says that the licences of data and
+    `target` is the folder's name or hub id; the licence `other` states that the licences of data and
     towers decide.
     """
     parts = {
@@ -135,8 +135,8 @@ def _figures(adapters: Sequence[Published]) -> str:
 
 def _loading(adapter: Published, target: str) -> str:
     config = adapter.result.config
-    named = {"profile": config.profile, "text-model": config.text_model}
-    flags = "".join(f" --{name} {value}" for name, value in named.items() if value not in (None, "mini"))
+    options = {"profile": config.profile, "text-model": config.text_model}
+    flags = "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, "mini"))
     return f"""In pecl:
 
 ```python
@@ -184,16 +184,16 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
         lines.append(f"- {_shown(name)} ({' and '.join(uses)}): {terms_of(name)}")
 
     lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
-    other = " The terms of the data and of the towers limit their use." if licence == "other" else ""
-    return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{other}"])
+    remark = " The terms of the data and of the towers limit their use." if licence == "other" else ""
+    return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{remark}"])
 
 
 def _training(adapters: Sequence[Published]) -> str:
-    first, *others = (adapter.result.config.to_dict() for adapter in adapters)
+    first, *other_configs = (adapter.result.config.to_dict() for adapter in adapters)
     shared = {
         name: value
         for name, value in first.items()
-        if value is not None and name not in _PLACES and all(other[name] == value for other in others)
+        if value is not None and name not in _PLACES and all(config[name] == value for config in other_configs)
     }
     shared["dataset"] = _shown(adapters[0].result.data.dataset) if "dataset" in shared else "several"
     runs = ", ".join(f"{adapter.language} `{adapter.result.run_id}`" for adapter in adapters)
@@ -243,8 +243,8 @@ def terms_of(source: str) -> str:
 
 def tower_terms(config: ExperimentConfig) -> str:
     """Return the towers of a run with their terms."""
-    named = [name for name in (config.text_model, config.image_model) if name]
-    if not named and config.profile in PAIRS:
+    models = [name for name in (config.text_model, config.image_model) if name]
+    if not models and config.profile in PAIRS:
         licence = f"{config.profile} ({PAIRS[config.profile].licence}, as its pages state)"
         return MINI_TOWERS if config.profile == MINI else licence
-    return f"{' and '.join(named) or config.profile} (terms {NOT_RECORDED})"
+    return f"{' and '.join(models) or config.profile} (terms {NOT_RECORDED})"

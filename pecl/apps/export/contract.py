@@ -114,10 +114,12 @@ def check(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]
 def differences(actual: Embed, expected: Embed, texts: Mapping[str, str]) -> dict[str, float]:
     """Return the largest difference between the two embeddings of each text, largest first; NaN counts as infinity."""
     with quiet():  # some texts are too long or have unknown letters on purpose
-        theirs, ours = (torch.as_tensor(embed(list(texts.values()))).cpu() for embed in (actual, expected))  # (N, D)
-    if theirs.shape != ours.shape:
+        actual_rows = torch.as_tensor(actual(list(texts.values()))).cpu()  # (N, D)
+        expected_rows = torch.as_tensor(expected(list(texts.values()))).cpu()  # (N, D)
+
+    if actual_rows.shape != expected_rows.shape:
         return dict.fromkeys(texts, float("inf"))
-    rows = (theirs - ours).abs().nan_to_num(float("inf")).amax(1)  # (N,)
+    rows = (actual_rows - expected_rows).abs().nan_to_num(float("inf")).amax(1)  # (N,)
     return dict(sorted(zip(texts, rows.tolist(), strict=True), key=lambda row: -row[1]))
 
 
@@ -195,7 +197,8 @@ def portable_tokenizer(
         )
 
     backend = _cleaning(plain.backend_tokenizer, tower.clean) if tower.clean else copy.deepcopy(plain.backend_tokenizer)
-    special = {role: token for role in _ROLES if (token := getattr(plain, role)) is not None}
+    tokens = {role: getattr(plain, role) for role in _ROLES}
+    special = {role: token for role, token in tokens.items() if token is not None}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_input_names=["input_ids", "attention_mask"],
@@ -211,8 +214,8 @@ def portable_tokenizer(
     prefix: list[int] = []
     if with_prefix and tower.text_prefix:
         texts = (tower.text_prefix + _PROBES[0], _PROBES[0])
-        whole, unprefixed = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
-        prefix = whole[: len(whole) - len(unprefixed)]
+        prefixed_ids, text_ids = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+        prefix = prefixed_ids[: len(prefixed_ids) - len(text_ids)]
 
     if [*first, *prefix] != before:
         tokenizer.backend_tokenizer.post_processor = _template(plain, [*first, *prefix], after)
@@ -236,8 +239,8 @@ def _cleaning(backend: Any, clean: str) -> Any:
             token["normalized"] = True
 
     copied = Tokenizer.from_str(json.dumps(document))
-    present = [] if copied.normalizer is None else [copied.normalizer]
-    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *present])
+    own_normalizers = [] if copied.normalizer is None else [copied.normalizer]
+    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *own_normalizers])
     return copied
 
 

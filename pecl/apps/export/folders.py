@@ -54,8 +54,8 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
         RunError: sentence-transformers, or pecl, would embed a text differently from the tower.
     """
     parts = text_parts(tower)
-    with checked_folder(folder, partial(check_folder, tower)) as made:
-        write_layout(tower, parts, made)
+    with checked_folder(folder, partial(check_folder, tower)) as temporary_folder:
+        write_layout(tower, parts, temporary_folder)
     return Path(folder)
 
 
@@ -162,16 +162,19 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     family = not_none(tower.family, "family")
     config = copy.deepcopy(tower.backbone.config)
     whole: Any = not_none(family.whole, "class of both halves")
-    config.projection_size = config.projection_dim = width = tower.embedding_dim
-    both = whole.config_class(text_config=config.to_dict(), vision_config=_NO_PICTURES, projection_dim=width)
+    width = tower.embedding_dim
+    config.projection_size = width
+    config.projection_dim = width
+    whole_config = whole.config_class(text_config=config.to_dict(), vision_config=_NO_PICTURES, projection_dim=width)
     with torch.device("meta"):
-        shapes = whole(both).state_dict()
+        shapes = whole(whole_config).state_dict()
 
     if not isinstance(tower.head, nn.Linear | nn.Identity):
         raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
 
-    # the identity
-    backbone, projection = tower.backbone, tower.head.state_dict() or {"weight": torch.eye(width)}
+    backbone = tower.backbone
+    # the identity, if the tower has no head
+    projection = tower.head.state_dict() or {"weight": torch.eye(width)}
     prefix = family.projection if f"{family.projection}.weight" in shapes else f"text_model.{family.projection}"
     if "bias" in projection and f"{prefix}.bias" not in shapes:
         backbone, projection["weight"] = fold_bias(tower)
@@ -180,9 +183,9 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     state = {f"text_model.{name}": tensor for name, tensor in backbone.state_dict().items()}
     state |= {f"{prefix}.{name}": tensor for name, tensor in projection.items()}
     values = {name: state.get(name, torch.zeros(shape.shape)).to(tower.dtype) for name, shape in shapes.items()}
-    both.architectures = [whole.__name__]
-    both.dtype = tower.dtype
-    both.save_pretrained(folder)
+    whole_config.architectures = [whole.__name__]
+    whole_config.dtype = tower.dtype
+    whole_config.save_pretrained(folder)
     write_tensors(folder / "model.safetensors", values, {"format": "pt"})
     settings = transformer_settings("text", "pooler_output", "sentence_embedding", "get_text_features")
     settings["max_seq_length"] = tower.max_length
@@ -209,8 +212,8 @@ def fold_bias(tower: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     weight, bias = (parameter.detach().double() for parameter in (head.weight, head.bias))  # (D, d), (D,)
     constant = torch.linalg.pinv(weight) @ bias  # (d,)
     if float((weight @ constant - bias).abs().max()) > _TOLERANCE * float(bias.abs().max()):
-        full = f"a linear layer of full row rank, got one of shape {tuple(weight.shape)}"
-        raise contract.refused(tower, "a package whose projection has no bias", full)
+        expected = f"a linear layer of full row rank, got one of shape {tuple(weight.shape)}"
+        raise contract.refused(tower, "a package whose projection has no bias", expected)
 
     backbone = copy.deepcopy(tower.written_backbone())
     family = not_none(tower.family, "family")

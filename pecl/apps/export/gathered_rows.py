@@ -23,8 +23,8 @@ class GatheredRows(SlotRows):
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Apply to each row, (B, L, i) or (B, i), the linear layer of its slot; see `SlotRows.linear`."""
-        own = self.take(weight)  # (B, o, i)
-        out = torch.matmul(x if x.ndim == 3 else x.unsqueeze(1), own.mT)  # (B, L, o), or (B, 1, o)
+        row_weights = self.take(weight)  # (B, o, i)
+        out = torch.matmul(x if x.ndim == 3 else x.unsqueeze(1), row_weights.mT)  # (B, L, o), or (B, 1, o)
         out = out if bias is None else out + self.take(bias).unsqueeze(1)
         return out if x.ndim == 3 else out.squeeze(1)
 

@@ -95,23 +95,25 @@ def pull(
         OutputError: `target` holds something else, or cannot be written.
     """
     target = Path(target)
-    named, _, revision = (source, "", "") if is_folder(source) else source.partition("@")
+    repository, _, revision = (source, "", "") if is_folder(source) else source.partition("@")
     if (target / INDEX).exists():
         index = _read_index(target)
-        if index.get("source") != named or revision not in ("", index.get("revision")):
-            held = f"{index.get('source')}@{index.get('revision')}"
-            raise OutputError(f"{target} holds {held} already, not {source}: choose another folder, or delete it first")
+        if index.get("source") != repository or revision not in ("", index.get("revision")):
+            content = f"{index.get('source')}@{index.get('revision')}"
+            raise OutputError(
+                f"{target} holds {content} already, not {source}: choose another folder, or delete it first"
+            )
         return check_published(target, tower)
 
     check_absent(target)
-    folder, commit = (expanded(source), None) if is_folder(source) else _fetch(named, revision)
+    folder, commit = (expanded(source), None) if is_folder(source) else _fetch(repository, revision)
     paths = check_published(folder, tower)
 
-    with new_folder(target) as made:
+    with new_folder(target) as temporary_folder:
         for path in (folder / CARD, *paths):
             if path.exists():
-                shutil.copyfile(path, made / path.name)
-        write_json(made / INDEX, {**_read_index(folder), "source": named, "revision": commit})
+                shutil.copyfile(path, temporary_folder / path.name)
+        write_json(temporary_folder / INDEX, {**_read_index(folder), "source": repository, "revision": commit})
 
     return [target / path.name for path in paths]
 
@@ -131,16 +133,15 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     for adapter in adapters:
         verify(adapter.result, adapter.file.path)
 
-    for adapter, other in pairwise(adapters):
-        if adapter.language == other.language:
+    for adapter, next_adapter in pairwise(adapters):
+        paths = f"{adapter.file.path} and {next_adapter.file.path}"
+        if adapter.language == next_adapter.language:
             raise DataError(
-                f"{adapter.file.path} and {other.file.path} are both of {adapter.language}: expected one adapter per "
-                "language; name the files, instead of their folder, or choose by validation (--best)"
+                f"{paths} are both of {adapter.language}: expected one adapter per language; name the files, instead "
+                "of their folder, or choose by validation (--best)"
             )
-        if adapter.file.fingerprint != other.file.fingerprint:
-            raise WeightsError(
-                f"{adapter.file.path} and {other.file.path} were trained on different text towers: publish them apart"
-            )
+        if adapter.file.fingerprint != next_adapter.file.fingerprint:
+            raise WeightsError(f"{paths} were trained on different text towers: publish them apart")
 
     return adapters
 
@@ -276,18 +277,18 @@ def _row(
         adapter = f"unknown kind {error.kind}"
         result = check_adapter_file(path)
 
-    trained: ExperimentConfig | None = None
+    config: ExperimentConfig | None = None
     if recorded is not None:
-        trained = ExperimentConfig.from_record(recorded["config"])
+        config = ExperimentConfig.from_record(recorded["config"])
     elif result is not None and result.name != ready.RESULTS:
-        trained = read_run(result).config
+        config = read_run(result).config
 
     named_by = result or index
-    sources = trained_on(trained) if trained else []
+    sources = trained_on(config) if config else []
     return {
         "language": language,
         "adapter": adapter,
         "named by": named_by and named_by.name,
         "trained on": ", ".join(sources) or "not known",
-        "terms": {name: terms_of(name) for name in sources} | ({"towers": tower_terms(trained)} if trained else {}),
+        "terms": {name: terms_of(name) for name in sources} | ({"towers": tower_terms(config)} if config else {}),
     }

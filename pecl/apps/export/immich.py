@@ -97,11 +97,11 @@ def export_immich(
     if text.clean == CANONICALIZE:  # immich cleans so before it looks for special tokens
         settings["text_cfg"]["tokenizer_kwargs"] = {"clean": CANONICALIZE}
 
-    shown = None
+    preprocessing = None
     if image is not None:
         check_pair(text, image)
-        shown = _preprocessing(image)
-        settings["vision_cfg"] = {"image_size": shown["size"][0]}
+        preprocessing = _preprocessing(image)
+        settings["vision_cfg"] = {"image_size": preprocessing["size"][0]}
 
     with checked_folder(target, partial(_check, text, language)) as folder:
         (folder / TEXTUAL).mkdir()
@@ -110,11 +110,11 @@ def export_immich(
         tokenizer.save_pretrained(folder / TEXTUAL)
         write_json(folder / CONFIG, settings)
 
-        if image is not None and shown is not None:
+        if image is not None and preprocessing is not None:
             (folder / VISUAL).mkdir()
-            pixels = torch.zeros(1, 3, *shown["size"])  # (1, 3, H, W)
+            pixels = torch.zeros(1, 3, *preprocessing["size"])  # (1, 3, H, W)
             write_graph(ImageModule(image).eval(), {"pixels": pixels}, None, folder / VISUAL / MODEL, ["image"])
-            write_json(folder / VISUAL / "preprocess_cfg.json", shown)
+            write_json(folder / VISUAL / "preprocess_cfg.json", preprocessing)
 
     return Path(target)
 
@@ -186,9 +186,9 @@ def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np
 
     def embed(text: str) -> np.ndarray:
         tokens = tokenizer.encode(cleaned(text))
-        given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
+        values = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
         feed = {
-            graph_input.name: np.array([given[graph_input.name]], dtype=np.int32)
+            graph_input.name: np.array([values[graph_input.name]], dtype=np.int32)
             for graph_input in session.get_inputs()
         }
         return session.run(None, feed)[0][0]
@@ -204,11 +204,11 @@ def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) ->
     longest = text.max_length
     text.max_length = min(text.max_length, length)
 
-    def expected(given: Sequence[str]) -> torch.Tensor:
-        return text.encode_text([cleaned(sentence) for sentence in given], language=language)
+    def expected(sentences: Sequence[str]) -> torch.Tensor:
+        return text.encode_text([cleaned(sentence) for sentence in sentences], language=language)
 
-    def rows(prefix: str, given: Sequence[str]) -> np.ndarray:
-        return np.stack([embed(prefix + sentence) for sentence in given])  # (N, D)
+    def rows(prefix: str, sentences: Sequence[str]) -> np.ndarray:
+        return np.stack([embed(prefix + sentence) for sentence in sentences])  # (N, D)
 
     try:
         for prefix in ("", "deu_Latn", "eng_Latn") if text.names_languages else ("",):
@@ -228,8 +228,8 @@ def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
 
     if "size" in settings and "resize_mode" in settings:  # open_clip's own
         size = settings["size"]
-        shown = {name: value for name, value in settings.items() if name != "library"}
-        return shown | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
+        preprocessing = {name: value for name, value in settings.items() if name != "library"}
+        return preprocessing | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
 
     scaled = settings.get("size") or {}
     crop = settings.get("crop_size") or {}

@@ -61,10 +61,15 @@ def export_onnx(
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
     tower: Any = text if bank is None else bank.tower
-    adapter, languages = (None, []) if bank is None else (bank.adapter, bank.languages)
+    adapter = None
+    languages: list[str] = []
+    if bank is not None:
+        adapter = bank.adapter
+        languages = bank.languages
+
     contract.check_portable(tower, *languages)
     tokenizer = contract.portable_tokenizer(tower, with_prefix=True)
-    about = {
+    description = {
         "max_length": tower.max_length,  # tokens; the graph cuts longer texts
         "padding": {"token": tower.tokenizer.pad_token_id, "side": "either", "length": "any", "attention_mask": "any"},
         "prefix": tower.text_prefix,
@@ -97,7 +102,7 @@ def export_onnx(
         # transformers has no classes of slots
         plain = text.tower if isinstance(text, AdapterBank) else text
         plain.written_backbone().config.save_pretrained(folder)
-        write_json(folder / ABOUT_FILE, about)
+        write_json(folder / ABOUT_FILE, description)
 
     return Path(target)
 
@@ -311,8 +316,8 @@ def write_graph(
             graph_input.name for graph_input in graph.input if not graph_input.type.tensor_type.shape.dim[0].dim_param
         ]
         if fixed:
-            named = ", ".join(fixed)
-            raise RunError(f"cannot write {path.name}: its inputs {named} would take batches of only one size")
+            input_names = ", ".join(fixed)
+            raise RunError(f"cannot write {path.name}: its inputs {input_names} would take batches of only one size")
 
 
 def check_packages() -> None:

@@ -151,8 +151,8 @@ def _write(
     """
     tokenizer = contract.portable_tokenizer(text, with_prefix=True)
     clean = {"": WHITESPACE, LOWER: WHITESPACE_LOWER}.get(text.clean, text.clean)  # open_clip cleans white space always
-    named = {"clean": "lower" if clean == WHITESPACE_LOWER else clean}
-    model["text_cfg"]["tokenizer_kwargs"] = model["text_cfg"].get("tokenizer_kwargs", {}) | named
+    cleaning = {"clean": "lower" if clean == WHITESPACE_LOWER else clean}
+    model["text_cfg"]["tokenizer_kwargs"] = model["text_cfg"].get("tokenizer_kwargs", {}) | cleaning
 
     def write_config(folder: Path, folder_of_text: Path) -> None:
         model["text_cfg"] |= {name: str(folder_of_text) for name in _PLACES if name in model["text_cfg"]}
@@ -186,12 +186,12 @@ def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> Non
         model: Any = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
 
-    def expected(given: Sequence[str]) -> torch.Tensor:
-        return text.encode_text([cleaned(sentence) for sentence in given])
+    def expected(sentences: Sequence[str]) -> torch.Tensor:
+        return text.encode_text([cleaned(sentence) for sentence in sentences])
 
-    def embed(given: Sequence[str]) -> torch.Tensor:
+    def embed(sentences: Sequence[str]) -> torch.Tensor:
         with torch.no_grad():
-            return model.eval().encode_text(tokenizer(list(given)), normalize=True)
+            return model.eval().encode_text(tokenizer(list(sentences)), normalize=True)
 
     contract.check("open_clip", embed, expected, texts)
     contract.check("pecl", load_text_checkpoint(folder).encode_text, expected, texts)

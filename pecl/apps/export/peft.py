@@ -53,9 +53,9 @@ def export_peft(
         ConfigError: the adapter has other parts than LoRA, word embeddings and LayerNorms.
         OutputError: `target` exists already or cannot be written.
     """
-    beyond = [config for config in adapter.configs if not isinstance(config, _HELD)]
-    if beyond:
-        raise ConfigError(_cannot_go(adapter, beyond))
+    unsupported = [config for config in adapter.configs if not isinstance(config, _HELD)]
+    if unsupported:
+        raise ConfigError(_cannot_go(adapter, unsupported))
     with checked_folder(target, partial(_check_texts, adapter, tower)) as folder:
         write_encoder_adapter(folder, adapter, tower, base)
     return Path(target)
@@ -68,10 +68,10 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
 
     from peft import PeftModel
 
-    named = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+    encoder_name = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
     with contract.opening("PEFT"):
         loader: Any = (tower.family and tower.family.encoder) or AutoModel
-        encoder = loader.from_pretrained(named, **encoder_options(tower))
+        encoder = loader.from_pretrained(encoder_name, **encoder_options(tower))
         finish_backbone(encoder)
         wrapped: Any = PeftModel.from_pretrained(encoder, str(folder)).eval()
 
@@ -103,23 +103,23 @@ def write_encoder_adapter(
     attached = attach(tower, adapter.configs, seeds=())
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
     attached.remove()
-    held = [config for config in adapter.configs if isinstance(config, _HELD)]
-    beyond = [config for _, config in inside if config not in held and not config.text_prompt]
-    if beyond or all(isinstance(config, LayerNormConfig) for config in held):
-        raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(beyond))))
+    encoder_configs = [config for config in adapter.configs if isinstance(config, _HELD)]
+    unsupported = [config for _, config in inside if config not in encoder_configs and not config.text_prompt]
+    if unsupported or all(isinstance(config, LayerNormConfig) for config in encoder_configs):
+        raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(unsupported))))
 
     state = {name: tensor for name, tensor in adapter.state.items() if not name.startswith("head")}
     encoder = base_encoder(base, tower)
     if tower.names_languages:
         contract.portable_tokenizer(tower, adapter.language).save_pretrained(folder)
 
-    write_peft(folder, state, held, tower, encoder)
+    write_peft(folder, state, encoder_configs, tower, encoder)
     return encoder
 
 
-def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
+def _cannot_go(adapter: AdapterFile, unsupported: list[AdapterConfig]) -> str:
     """Return the error message about the parts of an adapter that PEFT's format cannot hold."""
-    parts = ", ".join(config.kind for config in beyond) or "an adapter without lora or word_embeddings"
+    parts = ", ".join(config.kind for config in unsupported) or "an adapter without lora or word_embeddings"
     return (
         f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora "
         "or word_embeddings, with or without layernorm (a head and a text before the text go into the folder of `pecl "
@@ -153,10 +153,11 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
 
     if base is not None and name != tower.name:
         loaded = load_text_encoder(name)
-        theirs, ours = (fingerprint_module(half.backbone, {}) for half in (loaded, tower))
-        if theirs != ours:
+        actual = fingerprint_module(loaded.backbone, {})
+        expected = fingerprint_module(tower.backbone, {})
+        if actual != expected:
             raise WeightsError(
-                f"{name} holds another text tower (fingerprint {theirs[:12]}) than {tower.name} ({ours[:12]}), on "
+                f"{name} holds another text tower (fingerprint {actual[:12]}) than {tower.name} ({expected[:12]}), on "
                 "which the adapter was trained"
             )
 

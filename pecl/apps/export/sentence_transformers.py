@@ -149,10 +149,10 @@ def timm_name(tower: ImageEncoder) -> str | None:
 
 def _write_vision(tower: ImageEncoder, vision: Any, folder: Path) -> None:
     """Write a vision model of transformers, which CLIP's tower holds inside its class `vision`."""
-    whole: Any = tower.backbone.model
-    if not isinstance(whole, vision):
-        whole = vision(whole.config)
-        whole.vision_model = tower.backbone.model
-    whole.save_pretrained(folder)
+    model: Any = tower.backbone.model
+    if not isinstance(model, vision):
+        model = vision(model.config)
+        model.vision_model = tower.backbone.model
+    model.save_pretrained(folder)
     processor: Any = tower.preprocess
     processor.processor.save_pretrained(folder)

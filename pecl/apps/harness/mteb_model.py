@@ -86,20 +86,20 @@ class PeclEncoder(AbsEncoder):
         Raises:
             ConfigError: an input has a text and an image together, or neither.
         """
-        held = {"text", "image"} & set(inputs.dataset.features)
-        if len(held) != 1:
+        columns = {"text", "image"} & set(inputs.dataset.features)
+        if len(columns) != 1:
             raise ConfigError(
-                f"mteb task {task_metadata.name}: expected texts or images, got {sorted(held) or 'neither'}"
+                f"mteb task {task_metadata.name}: expected texts or images, got {sorted(columns) or 'neither'}"
             )
 
         language = language_of(task_metadata, hf_subset)
-        made = [
+        embeddings = [
             self.text.encode_text(batch["text"], language, normalize=False)
-            if "text" in held
+            if "text" in columns
             else self.towers.image.encode_image(batch["image"], normalize=False)
             for batch in inputs
         ]
-        return torch.cat(made)
+        return torch.cat(embeddings)
 
 
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
@@ -114,8 +114,8 @@ def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
     if len(langscripts) == len(codes) == 1:
         return codes.pop()
     # en-de is a pair of languages
-    named = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None
-    return named if named in codes else None
+    language = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None
+    return language if language in codes else None
 
 
 def langscript(language: str) -> str:

@@ -51,9 +51,9 @@ class Pairs:
             data = data.select(published_part(data, "test"))
         if data.images is None or data.image_index is None:
             raise DataError(f"{data.dataset} has no images here: data/README.md names their folder")
-        shown = list(dict.fromkeys(data.image_index))
-        index_of = {image: i for i, image in enumerate(shown)}
-        return cls(data.target, data.images.subset(shown), [index_of[image] for image in data.image_index])
+        gallery = list(dict.fromkeys(data.image_index))
+        index_of = {image: i for i, image in enumerate(gallery)}
+        return cls(data.target, data.images.subset(gallery), [index_of[image] for image in data.image_index])
 
 
 class PeclRetrieval(AbsTaskRetrieval):
@@ -72,7 +72,7 @@ class PeclRetrieval(AbsTaskRetrieval):
         for language, pairs in self.pairs.items():
             texts = Dataset.from_dict({"id": _ids("text", len(pairs.texts)), "text": list(pairs.texts)})
             images = _pictures(pairs.images)
-            wanted = [(f"text-{i}", f"image-{item}") for i, item in enumerate(pairs.items)]
+            matches = [(f"text-{i}", f"image-{item}") for i, item in enumerate(pairs.items)]
 
             if self.metadata.category == "t2i":
                 queries = texts
@@ -80,10 +80,10 @@ class PeclRetrieval(AbsTaskRetrieval):
             else:
                 queries = images
                 corpus = texts
-                wanted = [(image, text) for text, image in wanted]
+                matches = [(image, text) for text, image in matches]
 
             relevant: dict[str, dict[str, int]] = {}
-            for query, document in wanted:
+            for query, document in matches:
                 relevant.setdefault(query, {})[document] = 1
 
             split: Any = {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}

@@ -62,8 +62,8 @@ def _with_mteb(inputs: Inputs, towers: Towers, text: AdapterBank) -> Recalls:
     from pecl.apps.harness.mteb_tasks import MTEB_CATEGORIES, Pairs, retrieval_task
 
     model = PeclEncoder(inputs.config.profile, towers=towers, text=text)
-    shown = not_none(inputs.data.images, "images").subset(inputs.gallery_items("test"))
-    pairs = {inputs.test_language: Pairs(inputs.texts("test"), shown, inputs.places("test"))}
+    gallery = not_none(inputs.data.images, "images").subset(inputs.gallery_items("test"))
+    pairs = {inputs.test_language: Pairs(inputs.texts("test"), gallery, inputs.places("test"))}
 
     recalls: Recalls = {}
     for direction in MTEB_CATEGORIES:

@@ -101,11 +101,11 @@ def build_index(
 
     if not source.photographs:
         reason = next(iter(source.unreadable.values()), "")
-        listed = ""
+        remark = ""
         if reason:
-            listed = f" ({len(source.unreadable)} could not be read: {reason})"
-        wanted = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
-        raise DataError(f"{folder}: there are no photographs in it{listed}: {wanted}")
+            remark = f" ({len(source.unreadable)} could not be read: {reason})"
+        expected = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError(f"{folder}: there are no photographs in it{remark}: {expected}")
 
     check_same(index_path, source.root, options)  # before anything is written
     try:
@@ -162,10 +162,10 @@ class _Renewal:
 
     def run(self) -> IndexReport:
         """Write what has changed."""
-        known, suspects, failed = self._sort()
-        hashed, refused = fingerprints(self.source.root, suspects)
-        failed |= refused
-        entries = {**known, **{entry.name: entry for entry in hashed}}
+        unchanged, suspects, failed = self._sort()
+        hashed, unreadable = fingerprints(self.source.root, suspects)
+        failed |= unreadable
+        entries = {**unchanged, **{entry.name: entry for entry in hashed}}
 
         missing = [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]
         if missing:
@@ -175,9 +175,9 @@ class _Renewal:
                 self.again = "the image tower has changed since the index was made"
                 self.embeddings = {}
                 missing = list(entries.values())
-            fresh, refused = embed(tower, self.source.root, missing)
-            self.embeddings |= fresh
-            failed |= refused
+            new_embeddings, unreadable = embed(tower, self.source.root, missing)
+            self.embeddings |= new_embeddings
+            failed |= unreadable
 
         present = [entries[name] for name in sorted(entries) if name not in failed]
         if not present:
@@ -185,7 +185,7 @@ class _Renewal:
             raise DataError(f"{self.source.root}: none of {len(failed)} photographs can be read ({first.reason})")
 
         embedded = {entry.name for entry in missing}
-        changed = [entry for entry in present if entry.name not in known or entry.name in embedded]
+        changed = [entry for entry in present if entry.name not in unchanged or entry.name in embedded]
         described = self._described(present, {entry.name for entry in changed})
         self._write(present, changed, failed, described)
         if self.head.thumbnails:
@@ -196,19 +196,19 @@ class _Renewal:
         if not self.head.words:
             return {}
 
-        known = {} if self.before is None else read_sidecars(self.index_path)
+        sidecars = {} if self.before is None else read_sidecars(self.index_path)
         indexed = {entry.name for entry in entries}
         photographs = [
             photograph
             for photograph in self.source.photographs
             if photograph.name in changed
-            or (photograph.name in indexed and known.get(photograph.name) != sidecar_state(photograph))
+            or (photograph.name in indexed and sidecars.get(photograph.name) != sidecar_state(photograph))
         ]
         bar = Bar(photographs, desc="words", unit="image", leave=False, disable=not photographs)
         return {photograph.name: describe(self.source.root, photograph) for photograph in bar}
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
-        known: dict[str, Entry] = {}
+        unchanged: dict[str, Entry] = {}
         suspects: list[Photograph] = []
         failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.source.unreadable.items()}
         tries_again = self.before is not None and self.before.head.decoders != self.head.decoders
@@ -218,13 +218,13 @@ class _Renewal:
             entry = self.old.get(name)
             unreadable = self.old_failed.get(name)
             if entry is not None and entry.stamp == photograph.stamp:
-                known[name] = entry
+                unchanged[name] = entry
             elif unreadable is not None and unreadable.stamp == photograph.stamp and not tries_again:
                 failed[name] = unreadable
             else:
                 suspects.append(photograph)
 
-        return known, suspects, failed
+        return unchanged, suspects, failed
 
     def _tower(self) -> ImageEncoder:
         """Load the image tower, and the text tower only if the image tower changed; record both in the head."""

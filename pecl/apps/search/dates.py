@@ -109,8 +109,8 @@ def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
     if not ranges:
         return None
 
-    rest = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
-    words = re.sub(rf"[\s{_MASK}]+", " ", rest).strip(" ,;:-–—()[]")
+    remaining_text = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
+    words = re.sub(rf"[\s{_MASK}]+", " ", remaining_text).strip(" ,;:-–—()[]")
     return Days(min(first for first, _ in ranges), max(before for _, before in ranges), words, tuple(written))
 
 
@@ -147,20 +147,23 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     """Return the forms of dates, those with more parts first."""
     names = {name for language in _table().values() for month in language["names"] for name in month.split()}
     short = {name for language in _table().values() for month in language["short"] for name in month.split()}
-    full = _alternatives({*names, *map(_plain, names)})
+    month_names = _alternatives({*names, *map(_plain, names)})
     every = _alternatives({*names, *short, *map(_plain, names | short)})
-    day, number = r"(?P<day>[0-9]{1,2})", r"(?P<month>[0-9]{1,2})"
+
+    day = r"(?P<day>[0-9]{1,2})"
+    number = r"(?P<month>[0-9]{1,2})"
     ordinal = r"(?:\s?\.|st|nd|rd|th|er|º|°)?"
     cjk = rf"(?P<month>[0-9]{{1,2}}|{_alternatives(_NUMBERS)})"
+
     forms = (
         rf"{_YEAR}\s?[年년]\s?{cjk}\s?[月월](?:\s?{day}\s?[日號号일])?",
         rf"{_YEAR}\s?(?P<sign>[./-])\s?{number}\s?(?P=sign)\s?{day}(?![0-9])\.?",
         rf"(?P<one>[0-9]{{1,2}})\s?(?P<sign>[./-])\s?(?P<two>[0-9]{{1,2}})\s?(?P=sign)\s?{_YEAR}{_END}",
         rf"{day}{ordinal}\s*{_BETWEEN}(?P<name>{every})\.?,?\s*{_BETWEEN}{_YEAR}{_END}",
         rf"(?P<name>{every})\.?\s*{day}{ordinal},?\s+{_YEAR}{_END}",
-        rf"(?P<name>{full})[.,]?\s*{_BETWEEN}{_YEAR}{_END}",
+        rf"(?P<name>{month_names})[.,]?\s*{_BETWEEN}{_YEAR}{_END}",
         rf"(?P<name>{every})\.\s*{_YEAR}{_END}",
-        rf"{_YEAR}\s+(?P<name>{full}){_END}",
+        rf"{_YEAR}\s+(?P<name>{month_names}){_END}",
         rf"{_YEAR}[./-]{number}(?!\s?[./-]?[0-9]){_END}",
         rf"(?<![./-])(?<![./-]\s){number}[./]\s?{_YEAR}{_END}",
         rf"{_YEAR}(?:[年년]|{_END})",

@@ -42,9 +42,9 @@ def describe_needs(profile: str, photographs: int, device: str) -> str:
     parts.append(f"about {(weights + _PROGRAM) / 1e9:.1f} GB of memory")
 
     if device == "cpu":
-        each = _SECONDS + pair.image_gflops * 1e9 / (CORES_SPEED[FP32] / 2 * torch.get_num_threads())
-        minutes = max(1, round(photographs * each / 60))
-        parts.append(f"{1 / each:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
+        seconds = _SECONDS + pair.image_gflops * 1e9 / (CORES_SPEED[FP32] / 2 * torch.get_num_threads())
+        minutes = max(1, round(photographs * seconds / 60))
+        parts.append(f"{1 / seconds:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
 
     line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
     if profile == MINI:
@@ -102,13 +102,13 @@ def embed(
         for entry, row in zip(entries, rows, strict=True)
         if entry.fingerprint not in failed
     }
-    refused = {
+    unreadable = {
         entry.name: Unreadable(entry.name, entry.stamp, failed[entry.fingerprint].reason)
         for entry in entries
         if entry.fingerprint in failed
     }
 
-    return embedding_of, refused
+    return embedding_of, unreadable
 
 
 def _readable(

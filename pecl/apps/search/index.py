@@ -214,22 +214,22 @@ class ImageIndex:
                 wrong shape or NaN.
         """
         check_top(top)
-        asked = make_queries(queries, self.head.width, language, minus)
+        query_list = make_queries(queries, self.head.width, language, minus)
         if selection is None:
-            texts = [query.text or "" for query in asked]
+            texts = [query.text or "" for query in query_list]
             by_text = {text: self.select(text, after=after, before=before) for text in dict.fromkeys(texts)}
             selections = [by_text[text] for text in texts]
-            asked = [query.without_dates(by_text[text]) for query, text in zip(asked, texts, strict=True)]
+            query_list = [query.without_dates(by_text[text]) for query, text in zip(query_list, texts, strict=True)]
         else:
-            selections = [selection] * len(asked)
+            selections = [selection] * len(query_list)
 
-        embeddings = self.embed_queries(asked)
+        embeddings = self.embed_queries(query_list)
 
         if corrected and self.uncorrected:
             raise ConfigError(f"corrected: {self.uncorrected}")
 
         results = []
-        for query, embedding, selected in zip(asked, embeddings, selections, strict=True):
+        for query, embedding, selected in zip(query_list, embeddings, selections, strict=True):
             corrects = query.is_text and not self.uncorrected if corrected is None else corrected
             results.append(self._nearest(embedding, corrects, selected, top))
 
@@ -346,10 +346,10 @@ def find_index(folder: str | Path) -> Path:
     Raises:
         DataError: there is no index; the message has the remedy.
     """
-    given = Path(folder)
-    if not given.is_dir():
+    path = Path(folder)
+    if not path.is_dir():
         raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    for candidate in (given, index_folder(given)):
+    for candidate in (path, index_folder(path)):
         if (candidate / FILE).is_file():
             return candidate
     raise DataError(f"{folder}: there is no index of it: make one with `pecl index {shell_quoted(folder)}`")

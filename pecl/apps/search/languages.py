@@ -36,13 +36,15 @@ def system_languages(environment: Mapping[str, str] = os.environ) -> tuple[str, 
 
 def accepted_languages(header: str | None) -> tuple[str, ...]:
     """Return the codes in (the beginning of) an `Accept-Language` header, most wanted first; none without a header."""
-    wanted: list[tuple[float, str]] = []
+    weighted_names: list[tuple[float, str]] = []
     for part in (header or "")[:_LONGEST].split(","):
         name, _, quality = part.strip().partition(";")
         match = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", quality or "q=1")
         if match:
-            wanted.append((float(match[1]), name.strip()))
-    return _known(name for weight, name in sorted(wanted, key=lambda weighted: -weighted[0]) if weight > 0)
+            weighted_names.append((float(match[1]), name.strip()))
+
+    weighted_names.sort(key=lambda weighted: -weighted[0])
+    return _known(name for weight, name in weighted_names if weight > 0)
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:

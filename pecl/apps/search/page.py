@@ -54,14 +54,14 @@ def write_search_page(
     """
     # Autoescape: queries and names of files are text, whatever is in them.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
-    shown = []
+    hit_documents = []
     for hit in hits:
         try:
             small = read_thumbnail(index.folder, hit.fingerprint) or small_jpeg(index.open_image(hit), THUMBNAIL)
             picture = {"uri": jpeg_uri(small)}
         except (DataError, OSError) as error:
             picture = {"uri": "", "reason": str(error)}
-        shown.append({"name": str(hit.path.relative_to(index.root)), "score": hit.score, **picture})
+        hit_documents.append({"name": str(hit.path.relative_to(index.root)), "score": hit.score, **picture})
 
-    text = template.render(query=query, note=note, hits=shown)
+    text = template.render(query=query, note=note, hits=hit_documents)
     return write_bytes(path, text.encode("utf-8", "backslashreplace"))  # names of files may be no UTF-8

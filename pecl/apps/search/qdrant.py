@@ -174,22 +174,22 @@ class CollectionRows:
             expected = "no --vector: its vector has no name" if UNNAMED in by_name else ", ".join(sorted(by_name))
             raise DataError(f"--vector: {self._shown}: expected {expected}, got {vector or 'none'}")
 
-        self._about = by_name[vector]
+        self._parameters = by_name[vector]
 
     def check(self, width: int, tower: str) -> None:
         """Raise DataError unless the width, the distance and, with Dot, the lengths of the vectors fit the tower."""
-        about = self._about
-        if about.size != width or about.multivector_config is not None:
-            got = "several for each image"
-            if about.multivector_config is None:
-                got = f"width {about.size}"
+        parameters = self._parameters
+        if parameters.size != width or parameters.multivector_config is not None:
+            actual = "several for each image"
+            if parameters.multivector_config is None:
+                actual = f"width {parameters.size}"
             raise DataError(
-                f"{self._shown}: expected one vector of width {width}, as {tower} gives, got {got}: choose the "
+                f"{self._shown}: expected one vector of width {width}, as {tower} gives, got {actual}: choose the "
                 f"--profile with the tower that embedded the images"
             )
 
-        if about.distance not in ("Cosine", "Dot"):
-            raise DataError(f"{self._shown}: expected the distance Cosine or Dot, got {about.distance.value}")
+        if parameters.distance not in ("Cosine", "Dot"):
+            raise DataError(f"{self._shown}: expected the distance Cosine or Dot, got {parameters.distance.value}")
 
         with _failing(self._url):
             points, _ = self._client.scroll(
@@ -201,7 +201,7 @@ class CollectionRows:
         ]
         rows = [vector for vector in vectors if vector is not None]
         lengths = np.linalg.norm(np.array(rows, np.float32), axis=-1)  # (S,)
-        if about.distance == "Dot" and not (np.abs(lengths - 1) < _LENGTH).all():
+        if parameters.distance == "Dot" and not (np.abs(lengths - 1) < _LENGTH).all():
             raise DataError(
                 f"{self._shown}: expected vectors of length 1 with the distance Dot, got lengths from "
                 f"{lengths.min():.3g} to {lengths.max():.3g}: use Cosine, or divide each vector by its length"

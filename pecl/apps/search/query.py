@@ -44,13 +44,13 @@ class QueryLanguage:
             return f"language: {language_name(not_none(self.code, 'code'))}; {choice.sentence}"
 
         if len(self.shares) > 1:
-            used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
+            adapter_text = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
         elif self.code is None:
-            used = "adapter: none (the plain tower)"
+            adapter_text = "adapter: none (the plain tower)"
         else:
-            used = choice.sentence
+            adapter_text = choice.sentence
 
-        return f"language: {self.guess.sentence}; {used}; --language names another"
+        return f"language: {self.guess.sentence}; {adapter_text}; --language names another"
 
     def plain(self) -> QueryLanguage:
         """Return the language for the plain tower, which embeds a text once."""
@@ -165,7 +165,8 @@ def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) ->
         code = adapters.find(language)
         shares[code] = shares.get(code, 0.0) + share
     if len(shares) > 1:
-        return tuple(sorted(shares.items(), key=lambda item: -item[1]))
+        return tuple(sorted(shares.items(), key=lambda entry: -entry[1]))
+
     # some plain towers need the language, too
     return ((guess.language if guess.is_sure else None, 1.0),)
 
@@ -182,18 +183,18 @@ def make_queries(
         ConfigError: there are not as many languages or negative queries as queries.
         DataError: a query has another type, or embeddings have the wrong shape or NaN.
     """
-    items = _items(queries, width)
-    languages = [language] * len(items) if language is None or isinstance(language, str) else list(language)
-    if len(languages) != len(items):
-        raise ConfigError(f"{len(languages)} languages for {len(items)} queries: expected one, or one per query")
+    contents = _items(queries, width)
+    languages = [language] * len(contents) if language is None or isinstance(language, str) else list(language)
+    if len(languages) != len(contents):
+        raise ConfigError(f"{len(languages)} languages for {len(contents)} queries: expected one, or one per query")
 
-    minuses = [minus] * len(items) if minus is None or isinstance(minus, str) else list(minus)
-    if len(minuses) != len(items):
-        raise ConfigError(f"minus: expected one text, or {len(items)} as the queries, got {len(minuses)}")
+    minuses = [minus] * len(contents) if minus is None or isinstance(minus, str) else list(minus)
+    if len(minuses) != len(contents):
+        raise ConfigError(f"minus: expected one text, or {len(contents)} as the queries, got {len(minuses)}")
 
     return [
-        _make_query(number, item, named_language(name), negative)
-        for number, (item, name, negative) in enumerate(zip(items, languages, minuses, strict=True))
+        _make_query(number, content, named_language(name), negative)
+        for number, (content, name, negative) in enumerate(zip(contents, languages, minuses, strict=True))
     ]
 
 
@@ -204,19 +205,19 @@ def named_language(name: str | None) -> str | QueryLanguage | None:
 
 def _make_query(
     number: int,
-    item: Any,
+    content: Any,
     language: str | QueryLanguage | None,
     minus: str | None,
 ) -> Query:
     from PIL import Image
 
-    if isinstance(item, str):
-        return Query(text=item, minus=minus, language=language)
-    if isinstance(item, Path | Image.Image):
-        return Query(image=item, minus=minus, language=language)
-    if isinstance(item, np.ndarray):
-        return Query(embedding=item, minus=minus, language=language)
-    raise DataError(f"queries: expected a text or a picture at position {number}, got {type(item).__name__}")
+    if isinstance(content, str):
+        return Query(text=content, minus=minus, language=language)
+    if isinstance(content, Path | Image.Image):
+        return Query(image=content, minus=minus, language=language)
+    if isinstance(content, np.ndarray):
+        return Query(embedding=content, minus=minus, language=language)
+    raise DataError(f"queries: expected a text or a picture at position {number}, got {type(content).__name__}")
 
 
 def _items(queries: Any, width: int) -> list[Any]:

@@ -217,7 +217,7 @@ def _names(
 ) -> dict[str, np.ndarray]:
     """Return the rows of the photographs with each name in a text, by the name as it is spelled there."""
     stop = stop_words([*languages, ENGLISH])
-    most = max(len(rows) // _RARE, 1)
+    max_rows = max(len(rows) // _RARE, 1)
 
     names: dict[str, np.ndarray] = {}
     for spaced, word in {_spaced(word): word for word in _words(text)}.items():
@@ -225,8 +225,8 @@ def _names(
             continue
         spellings = dict.fromkeys([spaced, _spaced(_in_two_letters(word))])
         phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
-        with_word = _rows(database, rows, _WITH_WORD, phrases, most + 1)
-        if len(with_word) > most:
+        with_word = _rows(database, rows, _WITH_WORD, phrases, max_rows + 1)
+        if len(with_word) > max_rows:
             with_word = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
         if 0 < len(with_word) < len(rows):  # a word of all photographs selects none
             names[word] = with_word
@@ -291,6 +291,6 @@ def _spaced(text: str) -> str:
     Hebrew, Arabic and Syriac (10 to 36).
     """
     letters = ((letter, unicodedata.combining(letter)) for letter in unicodedata.normalize("NFKD", text))
-    bare = "".join(letter for letter, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
-    folded = unicodedata.normalize("NFC", bare.translate(_STROKES))
+    letters_only = "".join(letter for letter, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
+    folded = unicodedata.normalize("NFC", letters_only.translate(_STROKES))
     return _UNSPACED.sub(r" \g<0> ", folded.replace('"', " "))

@@ -49,11 +49,11 @@ async def predict(request: Request, service: Served) -> Response:
     limits = service.limits
     body = await read_body(request, limits.body_bytes)
     fields = await _fields(request, body)
-    asked = _textual(fields.get("entries", ""))
-    if asked is None:
+    model_and_language = _textual(fields.get("entries", ""))
+    if model_and_language is None:
         return await immich.forward(request, body, limits.forwards)
 
-    model, language = asked
+    model, language = model_and_language
     if model != immich.model:
         raise bad(
             f"modelName: expected {immich.model}, whose text tower this server has, got {quoted(str(model)[:100])}: "

@@ -91,13 +91,13 @@ class Models(AdapterBank):
         Raises:
             Refusal: 404, there is no such model.
         """
-        base, colon, adapter = model.partition(":")
-        adapter_found = self.find(adapter)
-        if base == self.name and (adapter_found or not colon):
-            return adapter_found
-        known = f"one of the {len(self.names)} models that GET /v1/models lists"
+        base, colon, adapter_name = model.partition(":")
+        adapter = self.find(adapter_name)
+        if base == self.name and (adapter or not colon):
+            return adapter
+        expected = f"one of the {len(self.names)} models that GET /v1/models lists"
         hint = suggest(model[:200], self.names)
-        raise Refusal(404, f"model: expected {known}, got {quoted(model)}{hint}", "model", "model_not_found")
+        raise Refusal(404, f"model: expected {expected}, got {quoted(model)}{hint}", "model", "model_not_found")
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or its error, which does not affect other jobs."""
@@ -129,16 +129,16 @@ class Models(AdapterBank):
         except PeclError as error:
             return error
 
-        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
-        for index, (length, most) in whole.items():
-            got = f"text {job.first + index} has {length} tokens, the tower reads {most}"
-            return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
+        too_long = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
+        for index, (length, max_length) in too_long.items():
+            problem = f"text {job.first + index} has {length} tokens, the tower reads {max_length}"
+            return bad(f"{job.param}: {problem}: shorten it, or send truncate: true", job.param)
 
         return token_ids
 
 
 def _checked(embeddings: torch.Tensor, token_ids: TokenIds, job: TextJob) -> Embedded | Exception:
     if not torch.isfinite(embeddings).all():
-        used = ", ".join(sorted({name or "none" for name in job.adapters}))
-        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {used})")
+        names = ", ".join(sorted({name or "none" for name in job.adapters}))
+        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {names})")
     return Embedded(embeddings, sum(map(len, token_ids)))

@@ -62,8 +62,8 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
         embedding = base64.b64encode(row.numpy().astype("<f4").tobytes()).decode("ascii") if coded else row.tolist()
         data.append(json.dumps({"object": "embedding", "index": i, "embedding": embedding}, separators=(",", ":")))
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    rest = json.dumps({"model": model, "usage": usage}, separators=(",", ":"))
-    return f'{{"object":"list","data":[{",".join(data)}],{rest[1:]}'.encode()
+    metadata = json.dumps({"model": model, "usage": usage}, separators=(",", ":"))
+    return f'{{"object":"list","data":[{",".join(data)}],{metadata[1:]}'.encode()
 
 
 def _inputs(
@@ -74,23 +74,23 @@ def _inputs(
     count = len(body.input)
     adapter = models.adapter_of(body.model)
     if isinstance(body.language, list) and len(body.language) != count:
-        got = len(body.language)
-        raise bad(f"language: expected one, or one for each of the {count} inputs, got {got}", "language")
+        sentence = f"language: expected one, or one for each of the {count} inputs, got {len(body.language)}"
+        raise bad(sentence, "language")
 
     languages = body.language if isinstance(body.language, list) else [body.language] * count
-    number_of_pictures = sum(item.text is None for item in body.input)
+    number_of_pictures = sum(entry.text is None for entry in body.input)
     at_most(limits.texts, count - number_of_pictures, "texts", "input")
     at_most(limits.pictures, number_of_pictures, "pictures", "input")
 
     texts: dict[int, tuple[str, str | None]] = {}
     pictures: dict[int, tuple[bytes, str]] = {}
-    for index, (item, language) in enumerate(zip(body.input, languages, strict=True)):
+    for index, (entry, language) in enumerate(zip(body.input, languages, strict=True)):
         name = f"input[{index}]" if count > 1 else "input"
-        if item.text is None:
-            pictures[index] = read_data_uri(item.image or "", name, limits), name
+        if entry.text is None:
+            pictures[index] = read_data_uri(entry.image or "", name, limits), name
         else:
-            at_most(limits.characters, len(item.text), "characters", name)
-            texts[index] = item.text, _adapter(item.language or language, adapter, models)
+            at_most(limits.characters, len(entry.text), "characters", name)
+            texts[index] = entry.text, _adapter(entry.language or language, adapter, models)
 
     return texts, pictures
 
@@ -100,15 +100,15 @@ def _adapter(language: str | None, adapter: str | None, models: Models) -> str |
         return adapter
 
     try:
-        chosen = models.adapter_for(language)
+        adapter_of_language = models.adapter_for(language)
     except ConfigError as error:
         raise bad(str(error), "language") from error
 
-    if adapter is not None and chosen != adapter:
+    if adapter is not None and adapter_of_language != adapter:
         model = models.model_of(adapter)
         raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")
 
-    return chosen
+    return adapter_of_language
 
 
 @router.get("/v1/models")
@@ -137,8 +137,8 @@ async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> di
     """Load an adapter file of the server's folder, under its language or `name`."""
     files = {file.name: file for file in folder.glob(f"*{SUFFIX}") if file.is_file() and not file.is_symlink()}
     if body.file not in files:
-        known = ", ".join(sorted(files)[:20]) or "none yet"
-        sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(body.file)}"
+        names = ", ".join(sorted(files)[:20]) or "none yet"
+        sentence = f"file: expected one in the folder of adapters ({names}), got {quoted(body.file)}"
         raise Refusal(404, f"{sentence}{suggest(body.file, files)}", "file", "file_not_found")
 
     def load() -> dict[str, Any]:

@@ -87,11 +87,11 @@ class Photographs:
 
     def _open(self, folder: str | Path) -> ImageIndex:
         index = ImageIndex.open(folder)
-        made = index.head.towers["image"]
-        if made.get("fingerprint") != self._tower.fingerprint:
+        tower = index.head.towers["image"]
+        if tower.get("fingerprint") != self._tower.fingerprint:
             index.close()
             raise DataError(
-                f"{index.folder / FILE} was made with the image tower {made.get('name')} of profile "
+                f"{index.folder / FILE} was made with the image tower {tower.get('name')} of profile "
                 f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild it"
             )
 

@@ -58,10 +58,10 @@ def bad(sentence: str, param: str | None = None) -> Refusal:
     return Refusal(400, sentence, param)
 
 
-def at_most(most: int, got: int, what: str, name: str) -> None:
-    """Raise Refusal if the field `name` has more than `most` of something."""
-    if got > most:
-        raise bad(f"{name}: expected at most {most:,} {what}, got {got:,}", name)
+def at_most(limit: int, count: int, noun: str, name: str) -> None:
+    """Raise Refusal if the field `name` has a `count` above `limit`; `noun` names what is counted."""
+    if count > limit:
+        raise bad(f"{name}: expected at most {limit:,} {noun}, got {count:,}", name)
 
 
 async def answer_error(request: Request, error: Exception) -> JSONResponse:

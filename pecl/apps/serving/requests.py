@@ -29,13 +29,13 @@ _URI = re.compile(r"data:image/[\w.+-]+;base64,(?P<content>[A-Za-z0-9+/=]*)", re
 _WANTED = f"a picture as data:image/jpeg;base64,... ({', '.join(images.FORMATS)})"
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """Return the body; raise Refusal with status 413 if it is longer than `most` bytes (uvicorn drops the rest)."""
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body; raise Refusal with status 413 if it is longer than `limit` bytes (uvicorn drops the rest)."""
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > most:
-            raise Refusal(413, f"body: expected at most {most:,} bytes, got more")
+        if len(body) > limit:
+            raise Refusal(413, f"body: expected at most {limit:,} bytes, got more")
     return bytes(body)
 
 
@@ -143,14 +143,14 @@ class Fields(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        for name in given:
+    def _known(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        for name in values:
             if name not in cls.model_fields:
-                known = ", ".join(cls.model_fields)
-                raise ValueError(f"unknown field {quoted(name)}: expected {known}{suggest(name, cls.model_fields)}")
-        return {name: value for name, value in given.items() if value is not None}
+                names = ", ".join(cls.model_fields)
+                raise ValueError(f"unknown field {quoted(name)}: expected {names}{suggest(name, cls.model_fields)}")
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Input(Fields):
@@ -161,17 +161,17 @@ class Input(Fields):
     image: str | None = Field(None, description=_WANTED)
 
 
-def _as_input(given: Any) -> Any:
+def _as_input(value: Any) -> Any:
     """Return a text or a data URI as an object; raise ValueError for any other input."""
-    if isinstance(given, str):
-        return {"image" if given[:11].lower() == "data:image/" else "text": given}
-    if not isinstance(given, dict) or (given.get("text") is None) == (given.get("image") is None):
+    if isinstance(value, str):
+        return {"image" if value[:11].lower() == "data:image/" else "text": value}
+    if not isinstance(value, dict) or (value.get("text") is None) == (value.get("image") is None):
         raise ValueError(
             'expected a text, an image as a data URI, {"text": ..., "language": ...} or {"image": ...}; no token ids, '
             "since every tower has its own"
         )
 
-    return given
+    return value
 
 
 class EmbeddingsRequest(Fields):

@@ -168,8 +168,8 @@ class Frame:
             # as sent: without control characters
             path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]
             client = scope["client"][0] if scope["client"] else "-"
-            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            logger.info("%s %s %s %s %d %.3f s", now, client, method, path, status, seconds)
+            timestamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            logger.info("%s %s %s %s %d %.3f s", timestamp, client, method, path, status, seconds)
 
     def _add_headers(self, headers: MutableHeaders, status: int) -> None:
         headers.update(_HEADERS)
@@ -192,17 +192,17 @@ class Frame:
         if self.key is None or scope["path"] == "/health":
             return
 
-        given = headers.get("authorization", "")
-        if not hmac.compare_digest(_presented(given), self.key):
-            got = "another one" if given else "none"
-            sentence = f"authorization: expected the key of this server as Bearer KEY, got {got}"
+        authorization = headers.get("authorization", "")
+        if not hmac.compare_digest(_presented(authorization), self.key):
+            actual = "another one" if authorization else "none"
+            sentence = f"authorization: expected the key of this server as Bearer KEY, got {actual}"
             raise Refusal(401, sentence, code="invalid_api_key")
 
 
 def _presented(value: str) -> bytes:
     """Return the key in the header `Authorization`, or b""."""
-    scheme, _, rest = value.strip().partition(" ")
-    content = rest.strip().encode("latin-1")
+    scheme, _, credentials = value.strip().partition(" ")
+    content = credentials.strip().encode("latin-1")
     if scheme.lower() == "bearer":
         return content
 
@@ -259,17 +259,18 @@ def serve(
         RunError: the application could not start.
     """
     # often 1,024 files: fewer than connections
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, min(most, _FILES)), most))
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft_limit, min(hard_limit, _FILES)), hard_limit))
     server = Server(make_app(service, allowed_hosts(listening, host), key, access_log))
     # uvicorn raises the signal again when it has stopped; there is nothing left to do then.
-    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
+    signals = (signal.SIGTERM, signal.SIGINT)
+    handlers = {number: signal.signal(number, lambda *_: None) for number in signals}
 
     try:
         server.run([listening])
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
     if not server.started:
         raise RunError("the server could not start; its log has the reason")

@@ -98,9 +98,9 @@ class Batcher(Generic[Job, Answer]):
             Refusal: 429, the queue is full.
             Exception: the error that `process` returned for this job.
         """
-        most = self._limits.waiting
-        if self.waiting + len(job) > most:
-            sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {most:,}; try again"
+        limit = self._limits.waiting
+        if self.waiting + len(job) > limit:
+            sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {limit:,}; try again"
             raise Refusal(429, sentence, code="queue_full", headers={"retry-after": "1"})
 
         loop = asyncio.get_running_loop()
@@ -118,9 +118,9 @@ class Batcher(Generic[Job, Answer]):
         while True:
             await self._arrived.wait()
             # rest of the oldest job's window
-            left = self._queue[0].since + self._limits.window - loop.time()
+            remaining = self._queue[0].since + self._limits.window - loop.time()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._enough.wait(), left)
+                await asyncio.wait_for(self._enough.wait(), remaining)
 
             taken = self._take()
             try:
@@ -157,7 +157,7 @@ class Service:
     """The work of a server, without HTTP.
 
     Attributes:
-        stopping: whether the server was told to stop.
+        stopping: whether the server has received a signal to stop.
     """
 
     models: Models  # the text tower and its adapters
@@ -176,12 +176,12 @@ class Service:
 
         self._texts = Batcher(self._embed_texts, self._compute, self.limits)
         self._pictures = Batcher(self._embed_pictures, self._compute, self.limits)
-        for name, what, read in (
+        for name, description, read in (
             ("pecl_waiting_texts", "Texts that wait for a pass", lambda: self._texts.waiting),
             ("pecl_waiting_pictures", "Pictures that wait for a pass", lambda: self._pictures.waiting),
             ("pecl_adapters", "Adapters that are loaded", lambda: len(self.models.adapters)),
         ):
-            Gauge(name, what, registry=self.metrics.registry).set_function(read)
+            Gauge(name, description, registry=self.metrics.registry).set_function(read)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

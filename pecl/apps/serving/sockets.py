@@ -87,7 +87,7 @@ def read_key(path: str | Path) -> bytes:
         raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
 
     if not _KEY.fullmatch(key):
-        wanted = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
-        raise ConfigError(f"api_key_file: expected {wanted}, got something else in {path}")
+        expected = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
+        raise ConfigError(f"api_key_file: expected {expected}, got something else in {path}")
 
     return key

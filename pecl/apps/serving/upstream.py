@@ -36,15 +36,16 @@ class Immich:
     """
 
     def __init__(self, upstream: str, model: str, patience: float = 300.0) -> None:
-        shown = quoted(re.sub(r"//[^/]*@", "//", upstream))
-        wanted = f"immich_upstream: expected an address such as http://immich-machine-learning:3003, got {shown}"
+        without_password = quoted(re.sub(r"//[^/]*@", "//", upstream))
+        expected = "an address such as http://immich-machine-learning:3003"
+        message = f"immich_upstream: expected {expected}, got {without_password}"
         try:
             address = httpx.URL(upstream)
         except httpx.InvalidURL as error:
-            raise ConfigError(wanted) from error
+            raise ConfigError(message) from error
 
         if address.scheme not in ("http", "https") or not address.host or address.query:
-            raise ConfigError(wanted)
+            raise ConfigError(message)
 
         self.upstream = str(address.copy_with(userinfo=b"")).rstrip("/")
         self.model = model
@@ -87,18 +88,18 @@ class Immich:
         if not answer.is_success:
             raise Refusal(502, f"immich's service at {self.upstream} answered /ping with status {answer.status_code}")
 
-    async def forward(self, request: Request, body: bytes, most: int) -> Response:
+    async def forward(self, request: Request, body: bytes, limit: int) -> Response:
         """Forward a request, whose body was read before, and return the answer.
 
         The forwarded request is cancelled when the client disconnects.
 
         Raises:
-            Refusal: 429, `most` requests are being forwarded already; 499, the client left; 502 or
+            Refusal: 429, `limit` requests are being forwarded already; 499, the client left; 502 or
                 504, the service cannot be reached, breaks off, gives no HTTP answer, or is too
                 slow.
         """
-        if self.open >= most:
-            sentence = f"immich's service works on {most:,} requests already; try again"
+        if self.open >= limit:
+            sentence = f"immich's service works on {limit:,} requests already; try again"
             raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
 
         self.open += 1
@@ -128,13 +129,17 @@ class Immich:
         if not 200 <= answer.status_code < 600:
             raise Refusal(502, f"immich's service at {self.upstream} answered with status {answer.status_code}")
 
-        shown = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
-        return Response(content, answer.status_code, shown)
+        passed_headers = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
+        return Response(content, answer.status_code, passed_headers)
 
     def _refusal(self, error: httpx.HTTPError) -> Refusal:
-        is_slow = isinstance(error, httpx.TimeoutException)
-        what = "does not answer in time" if is_slow else "cannot be reached, or broke off"
-        return Refusal(504 if is_slow else 502, f"immich's service at {self.upstream} {what} ({_reason(error)})")
+        status = 502
+        problem = "cannot be reached, or broke off"
+        if isinstance(error, httpx.TimeoutException):
+            status = 504
+            problem = "does not answer in time"
+
+        return Refusal(status, f"immich's service at {self.upstream} {problem} ({_reason(error)})")
 
 
 async def _leaving(request: Request) -> Response:

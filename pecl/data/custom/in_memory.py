@@ -93,9 +93,9 @@ def from_dataset(
         raise DataError("the data set has no rows")
 
     language = any_language_code(language)
-    there = getattr(dataset, "column_names", None) or list(dataset[0])
-    others = [column for column in (image_column, part_column) if column is not None]
-    columns = find_columns("the data set", there, language, need, english_column, target_column, others)
+    column_names = getattr(dataset, "column_names", None) or list(dataset[0])
+    other_columns = [column for column in (image_column, part_column) if column is not None]
+    columns = find_columns("the data set", column_names, language, need, english_column, target_column, other_columns)
     target = columns["target"]
 
     texts = {

@@ -93,10 +93,10 @@ def read_source(
     )
 
 
-def _record(what: str, *paths: Path) -> dict[str, Any]:
+def _record(kind: str, *paths: Path) -> dict[str, Any]:
     files = []
     for path in paths:
-        with readable(path, what):
+        with readable(path, kind):
             files.append({"file": path.name, "sha256": sha256_file(path)})
     return {"files": files}
 
@@ -122,13 +122,13 @@ def _aligned_pairs(
 
 def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
     table = CaptionTable()
-    known = 0
+    column_count = 0
     names = language, "en"
 
     for number, fields in rows_of(path, table):
-        if len(table.columns) > known:
+        if len(table.columns) > column_count:
             _refuse_problems(path, table)
-            known = len(table.columns)
+            column_count = len(table.columns)
             # a line of JSONL may add a column; other kinds name all columns at once
             names = _columns(path, table, language, missing=kind == ".jsonl")
 
@@ -166,10 +166,10 @@ def _columns(
         if len(columns) > 1:
             raise DataError(f"text: {path}: expected one column {code}, got {' and '.join(columns)}: rename one")
         if name not in table.columns and not missing:
-            there = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
+            column_names = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
             raise DataError(
                 f"text: {path}: expected a column {code} in its first line, with commas or semicolons between the "
-                f"columns of a .csv, tabs of a .tsv; got {there}"
+                f"columns of a .csv, tabs of a .tsv; got {column_names}"
             )
 
     return names
@@ -177,8 +177,8 @@ def _columns(
 
 def weighted(indices: np.ndarray, source: TextSource) -> np.ndarray:
     """Return those of a source's `indices` (N,) that its weight selects, (M,): whole copies, then part of another."""
-    copies, rest = divmod(source.weight, 1)
-    count = round(rest * len(indices))
+    copies, fraction = divmod(source.weight, 1)
+    count = round(fraction * len(indices))
     whole = np.tile(indices, int(copies))
     if count:
         return np.concatenate([whole, indices[np.sort(_drawn(source.name, len(indices))[:count])]])

@@ -207,8 +207,8 @@ def find_table(path: str | Path) -> Path:
     if len(tables) != 1:
         names = ", ".join(table.name for table in tables) or "none"
         is_bare = not tables and find_photographs(path).photographs
-        bare = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
-        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {names}{bare}")
+        hint = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
+        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {names}{hint}")
 
     return tables[0]
 
@@ -247,14 +247,14 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
 
-    used = set(columns.values())
+    used_columns = set(columns.values())
     if with_images:
-        used.add("image")
+        used_columns.add("image")
 
     if with_parts:
-        used.add("part")
+        used_columns.add("part")
 
-    _refuse_problems(path, table, used)
+    _refuse_problems(path, table, used_columns)
 
     texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
     if spelt in COLUMN_WORDS and not has_words(texts["target"]):
@@ -277,28 +277,29 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
 
 def find_columns(
     source: str,
-    there: Sequence[str],
+    column_names: Sequence[str],
     language: str,
     need: Iterable[str],
     english: str | None,
     target: str | None = None,
-    others: Sequence[str] = (),
+    other_columns: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return the columns, out of `there`, of a language's captions and translations, by the names in `COLUMNS`.
+    """Return the columns, out of `column_names`, of a language's captions and translations, by the names in `COLUMNS`.
 
     `english` and `target` are the columns of captions if their names are not the languages' codes.
-    Raise DataError, which begins with `source`, if one of these columns or of `others` is missing.
+    Raise DataError, which begins with `source`, if one of these columns or of `other_columns` is missing.
     """
-    spelt = find_code(language, there)
+    spelt = find_code(language, column_names)
     names = translation_names(spelt, need)
     columns = {"target": english if language == "en" and english else target or spelt}
     columns |= {direction: english if name == "en" and english else name for direction, name in names.items()}
     if english is not None:
         columns["english"] = english
 
-    for column in (*columns.values(), *others):
-        if column not in there:
-            raise DataError(f"{source} has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+    for column in (*columns.values(), *other_columns):
+        if column not in column_names:
+            hint = suggest(column, column_names)
+            raise DataError(f"{source} has no column {column!r}: it has {', '.join(column_names)}{hint}")
 
     return columns
 
@@ -314,14 +315,14 @@ def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:
     return {direction: "en" if language == "en" else names[direction] for direction in check_directions(need)}
 
 
-def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
-    """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
-    problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
+def _refuse_problems(path: Path, table: CaptionTable, used_columns: set[str]) -> None:
+    """Raise DataError if the table has a problem with a whole line, or with a column of `used_columns`."""
+    problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used_columns]
     if problems:
-        rest = ""
+        remark = ""
         if len(problems) > 1:
-            rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)"
-        raise DataError(f"{path}, {problems[0]}{rest}")
+            remark = f" (and {len(problems) - 1} more: `pecl data check` lists them)"
+        raise DataError(f"{path}, {problems[0]}{remark}")
 
 
 def _table_problems(table: CaptionTable) -> list[Problem]:
@@ -331,8 +332,8 @@ def _table_problems(table: CaptionTable) -> list[Problem]:
     twice = sorted({c for c in table.columns if table.columns.count(c) > 1})
     problems += [Problem(1, c, "column appears twice") for c in twice]
     if not any(re.fullmatch(CODE, column, re.IGNORECASE) for column in table.columns):
-        there = ", ".join(table.columns) or "no header"
-        problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {there}"))
+        names = ", ".join(table.columns) or "no header"
+        problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {names}"))
 
     if not table.rows:
         problems.append(Problem(None, None, "the table has no rows"))

@@ -100,8 +100,8 @@ def present_training_images(data_dir: Path) -> list[str]:
     if not folder.is_dir():
         return []
     # one listing, in place of 29,000 checks of files
-    present = {entry.name for entry in os.scandir(folder)}
-    return [name for name in read_captions(split_file(data_dir, "train")) if name in present]
+    file_names = {entry.name for entry in os.scandir(folder)}
+    return [name for name in read_captions(split_file(data_dir, "train")) if name in file_names]
 
 
 def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
@@ -111,9 +111,9 @@ def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
 
 def pool_images(data_dir: Path) -> set[str]:
     """Return the file names of the pool's images; none if too few images are present for a pool."""
-    present = present_training_images(data_dir)
-    if len(present) >= POOL_SIZE:
-        return {f"{flickr_id}.jpg" for flickr_id in pool_ids(present)}
+    image_names = present_training_images(data_dir)
+    if len(image_names) >= POOL_SIZE:
+        return {f"{flickr_id}.jpg" for flickr_id in pool_ids(image_names)}
     return set()
 
 
@@ -141,8 +141,8 @@ def read_split(
         raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
 
     if language not in SPLIT_LANGUAGES[split]:
-        has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
-        raise DataError(f"Multi30K has no {split} in {language!r}: that language has {has}")
+        splits = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
+        raise DataError(f"Multi30K has no {split} in {language!r}: that language has {splits}")
 
     def captions_file(code: str) -> Path:
         return data_dir / TASK_FOLDER / "raw" / f"{split}.{code}"
@@ -152,9 +152,9 @@ def read_split(
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translations, record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
-    about = {"split": split, "translations": record, "coco_split": coco_splits(names)[1]}
+    provenance = {"split": split, "translations": record, "coco_split": coco_splits(names)[1]}
 
-    return published_set(replace(request, dataset="multi30k"), columns | translations, files, about, names), names
+    return published_set(replace(request, dataset="multi30k"), columns | translations, files, provenance, names), names
 
 
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
@@ -162,10 +162,10 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
 
     Translations that are needed must be there for every part.
     """
-    splits = {"train": "train", "val": "val", "test": request.split}
-    read = {part: read_split(request, split) for part, split in splits.items()}
-    names = [name for _, of_part in read.values() for name in of_part]
-    columns = {name: [getattr(split_captions, name) for split_captions, _ in read.values()] for name in COLUMNS}
+    split_of_part = {"train": "train", "val": "val", "test": request.split}
+    parts = {part: read_split(request, split) for part, split in split_of_part.items()}
+    image_names = [name for _, part_names in parts.values() for name in part_names]
+    columns = {name: [getattr(captions, name) for captions, _ in parts.values()] for name in COLUMNS}
     joined: Any = {
         name: None if None in texts else tuple(chain.from_iterable(texts)) for name, texts in columns.items()
     }
@@ -173,12 +173,12 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
         "multi30k-full",
         request.language,
         **joined,
-        part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
-        subset=coco_splits(names)[0],
-        provenance={part: captions.provenance for part, (captions, _) in read.items()},
+        part=tuple(part for part, (captions, _) in parts.items() for _ in range(len(captions))),
+        subset=coco_splits(image_names)[0],
+        provenance={part: captions.provenance for part, (captions, _) in parts.items()},
     )
 
-    return attach_images(captions, names, request.root / IMAGES_FOLDER)
+    return attach_images(captions, image_names, request.root / IMAGES_FOLDER)
 
 
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
@@ -199,6 +199,6 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
         of_images = zip(*(columns[f"{code}.{k}"] for k in numbers), strict=True)
         texts[name] = tuple(chain.from_iterable(of_images))
 
-    about = {"split": split, "captions": "five independent captions an image"}
+    provenance = {"split": split, "captions": "five independent captions an image"}
     names = [name for name in columns["image_names"] for _ in numbers]
-    return published_set(request, texts, files, about, names, request.root / IMAGES_FOLDER)
+    return published_set(request, texts, files, provenance, names, request.root / IMAGES_FOLDER)

@@ -48,10 +48,12 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     columns = read_parallel(files)
     names = columns.pop("image_names")
     translations, record = read_translations(request, "xtd10", _XTD10_LANGUAGES, captions_file)
-    about = {"translations": record, "images": "none: captions alone"}
-    images = folder / "images"
+    provenance = {"translations": record, "images": "none: captions alone"}
+    images: Path | None = folder / "images"
+    if not images.is_dir():
+        images = None
 
-    return published_set(request, columns | translations, files, about, names, images if images.is_dir() else None)
+    return published_set(request, columns | translations, files, provenance, names, images)
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
@@ -65,7 +67,7 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
     folder = request.root / "xm3600"
     code = OWNERS_CODES["xm3600"][request.language]
     path = folder / "captions.jsonl"
-    without = 0
+    without_caption = 0
     rows: list[tuple[str, str, str | None]] = []  # of each caption: image, caption, English caption
 
     def take(line: dict[str, Any]) -> tuple[str, list[str], list[str]]:
@@ -73,15 +75,16 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
         return f"{line['image/key']}.jpg", target, in_english
 
     for name, texts, in_english in _read_json_lines(path, take):
-        without += not texts
+        without_caption += not texts
         rows += [(name, text, in_english[k % len(in_english)] if in_english else None) for k, text in enumerate(texts)]
 
     columns: dict[str, list[Any]] = {"target": [text for _, text, _ in rows]}
     if all(english is not None for _, _, english in rows):
         columns["english"] = [english for _, _, english in rows]
 
-    about = {"captions": "written independently in each language", "without_caption": without}
-    return published_set(request, columns, {"captions": path}, about, [name for name, _, _ in rows], folder / "images")
+    provenance = {"captions": "written independently in each language", "without_caption": without_caption}
+    names = [name for name, _, _ in rows]
+    return published_set(request, columns, {"captions": path}, provenance, names, folder / "images")
 
 
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:
@@ -101,8 +104,8 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
         raise DataError(f"{files['target']} and {files['english']} list other images, or in another order")
 
     columns = {name: [text for _, text in texts] for name, texts in rows.items()}
-    about = {"captions": "written independently in each language"}
-    return published_set(request, columns, files, about, names, folder / "images")
+    provenance = {"captions": "written independently in each language"}
+    return published_set(request, columns, files, provenance, names, folder / "images")
 
 
 def _read_json_lines(path: Path, take: Callable[[dict[str, Any]], T]) -> list[T]:

@@ -57,13 +57,15 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     captions, names = _read_nllb(request, "filenames.txt")
     left_out = multi30k.pool_images(request.root)
     indices = [i for i, name in enumerate(names) if name not in left_out]
-    rest = {names[i] for i in indices}
+    remaining_names = {names[i] for i in indices}
     files = {split: multi30k.split_file(request.root, split) for split in multi30k.SPLIT_LANGUAGES}
-    overlap = {split: len(rest.intersection(read_captions(file))) for split, file in files.items() if file.exists()}
+    overlap = {
+        split: len(remaining_names.intersection(read_captions(file))) for split, file in files.items() if file.exists()
+    }
     excluded = {"ids": len(left_out), "captions": len(names) - len(indices)}
-    about = {"excluded": excluded, "multi30k_overlap": overlap or None}
+    counts = {"excluded": excluded, "multi30k_overlap": overlap or None}
 
-    return replace(captions.select(indices), provenance=captions.provenance | about)
+    return replace(captions.select(indices), provenance=captions.provenance | counts)
 
 
 def read_xtd200(request: DataRequest) -> ParallelCaptions:
@@ -86,11 +88,12 @@ def _read_nllb(request: DataRequest, image_names: str) -> tuple[ParallelCaptions
 
     columns = read_parallel(files)
     names = columns.pop("image_names")
-    made = [direction for direction in request.need if direction == "english_to_target" or request.language == "en"]
-    columns |= dict.fromkeys(made, columns["target"])
-    about = {"translator": "NLLB", "images": "none: captions alone"}
+    is_english = request.language == "en"
+    directions = [direction for direction in request.need if direction == "english_to_target" or is_english]
+    columns |= dict.fromkeys(directions, columns["target"])
+    provenance = {"translator": "NLLB", "images": "none: captions alone"}
 
-    return published_set(request, columns, files, about, names), names
+    return published_set(request, columns, files, provenance, names), names
 
 
 def read_sib200(request: DataRequest) -> ParallelCaptions:
@@ -183,8 +186,8 @@ def _by_people(
     if not pairs:
         raise DataError(f"{request.dataset}: split {request.split} has no text in {request.language}")
     english, target = zip(*pairs, strict=True)
-    about = {"split": request.split, "translator": "people", "images": "none: text only", **counts}
-    return published_set(request, {"english": english, "target": target}, files, about)
+    provenance = {"split": request.split, "translator": "people", "images": "none: text only", **counts}
+    return published_set(request, {"english": english, "target": target}, files, provenance)
 
 
 def read_emoji(request: DataRequest) -> ParallelCaptions:
@@ -201,13 +204,13 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     english, target = map(_annotations, files.values())
     is_en = request.language == "en"
     shared = [key for key in english if key in target]
-    both = [(english[key], target[key]) for key in shared if is_en or target[key] != english[key]]
-    if not both:
+    pairs = [(english[key], target[key]) for key in shared if is_en or target[key] != english[key]]
+    if not pairs:
         raise DataError(f"{files['target']} has no annotation that differs from the English one")
 
-    texts, translations = zip(*both, strict=True)
-    about = {"translator": "people: contributors to Unicode CLDR", "images": "none: names and keywords alone"}
-    return published_set(request, {"english": texts, "target": translations}, files, about)
+    texts, translations = zip(*pairs, strict=True)
+    provenance = {"translator": "people: contributors to Unicode CLDR", "images": "none: names and keywords alone"}
+    return published_set(request, {"english": texts, "target": translations}, files, provenance)
 
 
 def _annotations(path: Path) -> dict[tuple[str, str], str]:

@@ -124,8 +124,8 @@ def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
     language = language_code(language)
     table = _table()
     if language not in table["captions"]:
-        known = ", ".join(table["captions"])
-        raise DataError(f"scenes has no captions in {language_name(language)}: expected one of {known}")
+        languages = ", ".join(table["captions"])
+        raise DataError(f"scenes has no captions in {language_name(language)}: expected one of {languages}")
 
     columns = {"english": table["english"], **table["captions"][language]}
     return ParallelCaptions(

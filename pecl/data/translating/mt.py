@@ -158,43 +158,48 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
     family = next((_FAMILIES[base.__name__] for base in type(tokenizer).__mro__ if base.__name__ in _FAMILIES), None)
     if family is None:
         expected = ", ".join(sorted(_FAMILIES))
-        got = type(tokenizer).__name__
-        raise WeightsError(f"tokenizer of the translation model: expected one of {expected}, got {got}")
+        class_name = type(tokenizer).__name__
+        raise WeightsError(f"tokenizer of the translation model: expected one of {expected}, got {class_name}")
 
     if family == "marian":
         return LanguageSettings(family, prefix=_marian_prefix(tokenizer, source, target))
 
     rows = LANGUAGES[source], LANGUAGES[target]
     if family == "nllb":
-        known = tokenizer.get_vocab()
+        vocabulary = tokenizer.get_vocab()
         codes = [row.flores for row in rows]
     else:
-        known = tokenizer.lang_code_to_id
+        vocabulary = tokenizer.lang_code_to_id
         codes = [row.m2m100 or row.iso for row in rows]
 
-    tokenizer.src_lang, first = (_first_known([code], known, row.code) for code, row in zip(codes, rows, strict=True))
-    return LanguageSettings(family, first_token_id=known[first])
+    source_code, target_code = (
+        _first_known([code], vocabulary, row.code) for code, row in zip(codes, rows, strict=True)
+    )
+    tokenizer.src_lang = source_code
+    return LanguageSettings(family, first_token_id=vocabulary[target_code])
 
 
 def _marian_prefix(tokenizer: Any, source: str, target: str) -> str:
-    for side, wanted in (("source", source), ("target", target)):
-        stated = getattr(tokenizer, f"{side}_lang", None)
+    for side, language in (("source", source), ("target", target)):
+        model_language = getattr(tokenizer, f"{side}_lang", None)
         # None: a group such as `roa`
-        if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):
-            raise ConfigError(f"the model's {side} language is {stated!r}, not {wanted!r}: choose another model")
+        if model_language is not None and find_name(model_language, LANGUAGES) not in (None, language):
+            raise ConfigError(
+                f"the model's {side} language is {model_language!r}, not {language!r}: choose another model"
+            )
 
-    known = [code.strip("><") for code in tokenizer.supported_language_codes]  # such as ">>kor<<"
-    if not known:  # there is one target language
+    supported_codes = [code.strip("><") for code in tokenizer.supported_language_codes]  # such as ">>kor<<"
+    if not supported_codes:  # there is one target language
         return ""
 
     row = LANGUAGES[target]
-    return f">>{_first_known(row.opus or (row.flores, row.iso3, row.iso), known, target)}<< "
+    return f">>{_first_known(row.opus or (row.flores, row.iso3, row.iso), supported_codes, target)}<< "
 
 
-def _first_known(candidates: Iterable[str | None], known: Iterable[str], language: str) -> str:
+def _first_known(candidates: Iterable[str | None], known_codes: Iterable[str], language: str) -> str:
     codes = [code for code in candidates if code is not None]
     for code in codes:
-        if code in known:
+        if code in known_codes:
             return code
 
     if not codes:

@@ -119,8 +119,8 @@ def completed(
 
     record = read_provenance(job.output)
     if record is not None and record.get("source_sha256") == sha256_lines(job.sentences):
-        asked = {name: value for name, value in asdict(config).items() if name != "device" and value is not None}
-        if asked.items() <= record.get("translator", {}).items():
+        settings = {name: value for name, value in asdict(config).items() if name != "device" and value is not None}
+        if settings.items() <= record.get("translator", {}).items():
             return record
 
     if not overwrite:
@@ -168,31 +168,33 @@ def translate(
     distinct = sorted(dict.fromkeys(sentences), key=translator.length, reverse=True)
     head = sha256_json([translator.identity, distinct, batch_size])
     lines = partial_file.read_text("utf-8", "replace").split("\n")[:-1] if partial_file.exists() else []
-    made = lines[1:] if lines[:1] == [head] else []  # whole lines of this job
-    made = made[: len(made) // batch_size * batch_size] if len(made) < len(distinct) else made
-    logger.info("%d sentences, %d to translate, %d of them done", len(sentences), len(distinct), len(made))
+    translations = lines[1:] if lines[:1] == [head] else []  # whole lines of this job
+    if len(translations) < len(distinct):
+        translations = translations[: len(translations) // batch_size * batch_size]
+
+    logger.info("%d sentences, %d to translate, %d of them done", len(sentences), len(distinct), len(translations))
 
     try:
-        write_text(partial_file, "".join(f"{line}\n" for line in [head, *made]))
+        write_text(partial_file, "".join(f"{line}\n" for line in [head, *translations]))
         with (
             partial_file.open("a", encoding="utf-8") as file,
-            Bar(total=len(distinct), initial=len(made), desc="translate", unit="sentence") as bar,
+            Bar(total=len(distinct), initial=len(translations), desc="translate", unit="sentence") as bar,
         ):
-            for start in range(len(made), len(distinct), batch_size):
+            for start in range(len(translations), len(distinct), batch_size):
                 batch = translator.translate(distinct[start : start + batch_size])
                 file.writelines(f"{line}\n" for line in batch)
                 file.flush()
-                made += batch
+                translations += batch
                 bar.update(len(batch))
     except OSError as error:
         raise OutputError(f"cannot write {partial_file}: {error.strerror or error}") from error
 
-    known = dict(zip(distinct, made, strict=True))
+    translation_of = dict(zip(distinct, translations, strict=True))
     for number, sentence in enumerate(sentences, 1):
-        if not known[sentence]:
+        if not translation_of[sentence]:
             raise DataError(f"the model's translation of line {number} is empty ({sentence!r}): choose another model")
 
-    return [known[sentence] for sentence in sentences]
+    return [translation_of[sentence] for sentence in sentences]
 
 
 def _render_lines(translations: Sequence[str]) -> bytes:

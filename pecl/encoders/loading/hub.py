@@ -92,14 +92,14 @@ def local_folder(name_or_path: str | Path, option: str) -> Path | None:
 
 def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
     """Return the files of a repository to fetch: settings, tokenizer, and in each folder the weights in one format."""
-    chosen: list[str] = []
+    files: list[str] = []
     by_folder: dict[PurePosixPath, list[PurePosixPath]] = {}
     for name in names:
         path = PurePosixPath(name)
         if path.parts[0] in OTHER_FORMATS:
             continue
         if SETTINGS.fullmatch(path.name):
-            chosen.append(name)
+            files.append(name)
         elif weights:
             by_folder.setdefault(path.parent, []).append(path)
 
@@ -107,9 +107,9 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
         formats = (
             [str(path) for path in paths if pattern.fullmatch(path.name)] for pattern in WEIGHT_FILES + OPEN_CLIP_FILES
         )
-        chosen += next(filter(None, formats), [])
+        files += next(filter(None, formats), [])
 
-    return chosen
+    return files
 
 
 def recommended_profile() -> str:
@@ -157,24 +157,24 @@ def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
     `snapshot_download` then finds it there. By itself it would begin each file again after a kill.
     """
     url = hf_hub_url(repo_id, name, revision=commit)
-    about = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
-    if about.etag is None:
+    metadata = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
+    if metadata.etag is None:
         return  # the hub gives no checksum: `snapshot_download` raises an error
 
     folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="model"), "blobs")
     folder.mkdir(parents=True, exist_ok=True)
-    content = folder / about.etag
-    part = folder / f"{about.etag}.part"
+    content = folder / metadata.etag
+    part = folder / f"{metadata.etag}.part"
 
-    with WeakFileLock(folder / f"{about.etag}.part.lock"):
+    with WeakFileLock(folder / f"{metadata.etag}.part.lock"):
         if content.exists():
             return
 
         with part.open("ab") as file:
             headers = build_hf_headers()
-            http_get(url, file, resume_size=file.tell(), expected_size=about.size, headers=headers)
+            http_get(url, file, resume_size=file.tell(), expected_size=metadata.size, headers=headers)
 
-        if re.fullmatch("[0-9a-f]{64}", about.etag) and sha256_file(part) != about.etag:
+        if re.fullmatch("[0-9a-f]{64}", metadata.etag) and sha256_file(part) != metadata.etag:
             part.unlink()
             raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
 

@@ -103,8 +103,10 @@ class _PooledFeatures(nn.Module):
         """Map pixels (B, 3, H, W), or patches (B, P, f + 3) as `_Preprocess` gives them, to features (B, F)."""
         if pixels.dim() == 4:
             return self.model(pixel_values=pixels).pooler_output
-        there, shapes = pixels[..., -3].long(), pixels[:, 0, -2:].long()  # (B, P), (B, 2)
-        return self.model(pixels[..., :-3], there, shapes).pooler_output
+
+        patch_mask = pixels[..., -3].long()  # (B, P)
+        shapes = pixels[:, 0, -2:].long()  # (B, 2)
+        return self.model(pixels[..., :-3], patch_mask, shapes).pooler_output
 
 
 class _Preprocess:
@@ -132,13 +134,13 @@ class _Preprocess:
         map it to (P, f + 3): per patch its f pixels, 1 or 0 for padding, and the image's height and
         width in patches.
         """
-        made = self.processor(images=image, return_tensors="pt")
-        pixels = made["pixel_values"][0]
-        if "spatial_shapes" not in made:
+        features = self.processor(images=image, return_tensors="pt")
+        pixels = features["pixel_values"][0]
+        if "spatial_shapes" not in features:
             return pixels
-        there = made["pixel_attention_mask"][0]
-        shape = made["spatial_shapes"][0]
-        return torch.cat([pixels, there[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
+        patch_mask = features["pixel_attention_mask"][0]
+        shape = features["spatial_shapes"][0]
+        return torch.cat([pixels, patch_mask[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
 
 
 def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:

@@ -164,11 +164,11 @@ def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tenso
     the order would then be another.
     """
     state = {}
-    for (source, tensor), (name, wanted) in zip(
+    for (source, tensor), (name, expected) in zip(
         read_tensors(path).items(), backbone.state_dict().items(), strict=False
     ):
-        if source.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != wanted.shape:
-            raise WeightsError(f"{path}: {source} does not fit {IMAGE_ARCHITECTURE}'s {name}, {tuple(wanted.shape)}")
+        if source.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != expected.shape:
+            raise WeightsError(f"{path}: {source} does not fit {IMAGE_ARCHITECTURE}'s {name}, {tuple(expected.shape)}")
         state[name] = tensor
 
     return state

@@ -75,10 +75,10 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
     with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         if checksum is not None:
             _weights_file(open_clip, model, weights, checksum)
-        whole, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
+        clip_model, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
 
-    settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
-    encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
+    settings = {"library": "open_clip", **clip_model.visual.preprocess_cfg}
+    encoder = ImageEncoder(clip_model.visual, None, preprocess, name=name, preprocessing=settings)
     encoder.model_config = open_clip.get_model_config(model)
     return encoder
 
@@ -102,8 +102,8 @@ def _loading(
             raise WeightsError(unknown("open_clip model", model, open_clip.list_models()))
         tags = open_clip.list_pretrained_tags_by_model(model)
         if not weights or ("/" not in weights and weights not in tags):
-            there = unknown(f"weights of open_clip model {model}", weights, tags)
-            raise WeightsError(f"{there}; or the path of a file")
+            message = unknown(f"weights of open_clip model {model}", weights, tags)
+            raise WeightsError(f"{message}; or the path of a file")
 
     try:
         yield open_clip, weights, checksum
@@ -137,8 +137,8 @@ class OpenClipText(NamedTuple):
     @property
     def clean(self) -> str:
         """Name of the cleaning of texts."""
-        named = (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
-        return WHITESPACE_LOWER if named == "lower" else named
+        cleaning = (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
+        return WHITESPACE_LOWER if cleaning == "lower" else cleaning
 
 
 def is_open_clip(folder: Path) -> bool:
@@ -171,10 +171,10 @@ def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClip
 
     tokenizer = folder
     if tokenizer is None or not (tokenizer / "tokenizer_config.json").exists():
-        named = settings.get("hf_tokenizer_name")
-        if not isinstance(named, str):
+        tokenizer_name = settings.get("hf_tokenizer_name")
+        if not isinstance(tokenizer_name, str):
             raise WeightsError(f"the config of {source} names no hf_tokenizer_name: expected a multilingual text tower")
-        tokenizer = resolve(named, "hf_tokenizer_name of its config", weights=False)
+        tokenizer = resolve(tokenizer_name, "hf_tokenizer_name of its config", weights=False)
 
     return OpenClipText(
         source, settings, config["embed_dim"], bool(config.get("quick_gelu")), below(state, "text.") or state, tokenizer
@@ -193,8 +193,8 @@ def from_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
         elif name.startswith(_PROJECTION):
             converted[name.replace(_PROJECTION, "projection")] = tensor
         elif name.startswith(_TEXT):
-            for theirs, ours in _RENAMED:
-                name = name.replace(theirs, ours)
+            for old, new in _RENAMED:
+                name = name.replace(old, new)
             parts = zip("qkv", tensor.chunk(3), strict=True) if "{}" in name else [("", tensor)]
             converted |= {name.format(letter): part for letter, part in parts}
 
@@ -218,8 +218,8 @@ def to_open_clip(
         if ".q_proj." in name:
             tensor = torch.cat([backbone[name.replace(".q_proj.", f".{letter}_proj.")] for letter in "qkv"])
         name = name.replace(".q_proj.", ".{}_proj.")
-        for theirs, ours in _RENAMED:
-            name = name.replace(ours, theirs)
+        for old, new in _RENAMED:
+            name = name.replace(new, old)
         converted[name] = tensor
 
     if weight is not None and bias is None:
@@ -240,9 +240,11 @@ def transformer_config(
     pooling = settings.get("pool_type", "argmax"), settings.get("no_causal_mask", False)
     changed = [name for name, plain in _PLAIN.items() if settings.get(name, plain) != plain]
     if pooling not in (("last", True), ("eos", False)) or changed:
-        told = ", ".join(changed) or f"pool_type {pooling[0]!r} {'without' if pooling[1] else 'with'} a causal mask"
+        actual = ", ".join(changed)
+        if not changed:
+            actual = f"pool_type {pooling[0]!r} {'without' if pooling[1] else 'with'} a causal mask"
         raise WeightsError(
-            f"{source} is a text tower of open_clip with {told}: expected SigLIP (pool_type 'last', no causal mask), "
+            f"{source} is a text tower of open_clip with {actual}: expected SigLIP (pool_type 'last', no causal mask), "
             "MetaCLIP 2 (pool_type 'eos', a causal mask), or one around a transformers encoder (hf_model_name)"
         )
 

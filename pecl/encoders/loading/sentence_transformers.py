@@ -66,11 +66,11 @@ def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]
     if prompt_settings.get("truncate_dim"):
         raise WeightsError(f"{prompts}: truncate_dim is not supported: expected embeddings of the whole width (null)")
 
-    named = prompt_settings.get("prompts")
+    prompt_of = prompt_settings.get("prompts")
     clean = prompt_settings.get(CLEAN)
     prefix = ""
-    if isinstance(named, dict):
-        prefix = str(named.get(str(prompt_settings.get("default_prompt_name")), ""))
+    if isinstance(prompt_of, dict):
+        prefix = str(prompt_of.get(str(prompt_settings.get("default_prompt_name")), ""))
 
     if clean and clean not in CLEANINGS:
         raise WeightsError(f"{prompts}: {unknown('cleaning of texts', str(clean), CLEANINGS)}")
@@ -101,8 +101,8 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     # with pooling and head
     is_whole = os.path.exists(config) and "text_config" in read_json(Path(config))
     if names[:2] != ["Transformer", "Pooling"] and not (is_whole and {*names[1:]} <= {"Normalize"}):
-        listed = ", ".join(names) or "nothing"
-        raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
+        module_names = ", ".join(names) or "nothing"
+        raise WeightsError(f"{path} lists {module_names}: expected a Transformer, then a Pooling")
 
     return modules
 

@@ -125,8 +125,8 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> Parts:
 
     config = base_config(base) or weights.read_config(resolve(base, "modelBase of its config.json", weights=False))
     state = weights.read_state_dict(folder)
-    known = ("transformer", "LinearTransformation")
-    weights.check_names((), {name for name in state if name.split(".")[0] not in known}, folder, "M-CLIP")
+    prefixes = ("transformer", "LinearTransformation")
+    weights.check_names((), {name for name in state if name.split(".")[0] not in prefixes}, folder, "M-CLIP")
     head = weights.take_linear(state, "LinearTransformation", folder, dtype)
 
     return _parts(config, weights.below(state, "transformer."), folder, dtype, folder, "transformer.") | {"head": head}
@@ -153,9 +153,9 @@ def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
     if pooler == "cls_pooler" and "transformer.pooler.dense.weight" in text.state:
         raise WeightsError(f"{text.source} pools with the encoder's own pooler: expected cls_last_hidden_state_pooler")
 
-    other = [name for name in text.state if not name.startswith(("transformer.", "proj."))]
-    if other:
-        raise WeightsError(f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.…")
+    unexpected = [name for name in text.state if not name.startswith(("transformer.", "proj."))]
+    if unexpected:
+        raise WeightsError(f"{text.source} has the weight text.{unexpected[0]}, expected transformer.… and proj.…")
 
     if (text.tokenizer / "config.json").exists():
         config = weights.read_config(text.tokenizer)
@@ -304,7 +304,7 @@ def _read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokeniz
 
 
 def _max_length(
-    asked: int | None,
+    max_length: int | None,
     tokenizer: PreTrainedTokenizerBase,
     config: PretrainedConfig,
     longest: int | None,
@@ -313,8 +313,8 @@ def _max_length(
     if hasattr(config, "max_position_embeddings"):
         limit = min(limit, longest_sequence(config))
 
-    if asked is None:
+    if max_length is None:
         return min(DEFAULT_MAX_LENGTH, limit, longest or limit)
-    if not 1 <= asked <= limit:
-        raise ConfigError(f"max_length: expected a whole number from 1 to {limit}, got {asked}")
-    return asked
+    if not 1 <= max_length <= limit:
+        raise ConfigError(f"max_length: expected a whole number from 1 to {limit}, got {max_length}")
+    return max_length

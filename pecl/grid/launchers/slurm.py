@@ -58,10 +58,10 @@ class Slurm:
         if jobs:
             self.options["array_parallelism"] = jobs
 
-        known = SlurmExecutor._valid_parameters()  # submitit's own list; it has no public name
+        parameters = SlurmExecutor._valid_parameters()  # submitit's own list; it has no public name
         for name in self.options:
-            if name not in known:
-                raise ConfigError(f"--slurm: unknown option {name!r} of sbatch{suggest(name, known)}")
+            if name not in parameters:
+                raise ConfigError(f"--slurm: unknown option {name!r} of sbatch{suggest(name, parameters)}")
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""

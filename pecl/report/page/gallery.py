@@ -153,12 +153,12 @@ def _counts(before: Sequence[int], after: Sequence[int]) -> dict[int, dict[str, 
     """Return by k the numbers of captions that training gained among the first k, that it lost, and the others."""
     counts = {}
     for k in FOUND_AT:
-        found_before = np.asarray(before) <= k
-        found_after = np.asarray(after) <= k
+        is_hit_before = np.asarray(before) <= k
+        is_hit_after = np.asarray(after) <= k
         counts[k] = {
-            "gained": int((found_after & ~found_before).sum()),
-            "lost": int((found_before & ~found_after).sum()),
-            "unchanged": int((found_before == found_after).sum()),
+            "gained": int((is_hit_after & ~is_hit_before).sum()),
+            "lost": int((is_hit_before & ~is_hit_after).sum()),
+            "unchanged": int((is_hit_before == is_hit_after).sum()),
         }
     return counts
 
@@ -175,8 +175,8 @@ def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]
     order = np.argsort(np.log(after) - np.log(before), kind="stable")
     count = round(limit * 3 / 8)
     gained, between, lost = np.split(order, [count, len(order) - count])
-    others = between[np.linspace(0, len(between) - 1, limit - 2 * count).astype(int)]
-    return sorted(np.concatenate([gained, others, lost]).tolist())
+    middle = between[np.linspace(0, len(between) - 1, limit - 2 * count).astype(int)]
+    return sorted(np.concatenate([gained, middle, lost]).tolist())
 
 
 def _read(run: TrainingResult, load: Callable[..., ParallelCaptions], data_dir: str | Path | None) -> _Retrieved:

@@ -46,11 +46,11 @@ class Drawing:
 def draw_plots(results: Sequence[Result]) -> Drawing:
     """Draw every plot of `PLOTS` for each group of complete results that has the data; log why others are not drawn."""
     drawing = Drawing()
-    trained = trainings(results)
+    training_results = trainings(results)
     for name, draw in PLOTS.items():
         plots: list[tuple[Group, Plot]] = []
-        reasons = [] if trained else ["no complete training among the results"]
-        for group, runs in _groups_of_plot(name, trained).items():
+        reasons = [] if training_results else ["no complete training among the results"]
+        for group, runs in _groups_of_plot(name, training_results).items():
             try:
                 plots.append((group, draw(group, runs, results)))
             except NotDrawn as reason:
@@ -78,10 +78,10 @@ def _by_group_of_table(tables: Sequence[Table]) -> dict[Group, list[Table]]:
     return by_group_of_table
 
 
-def _groups_of_plot(name: str, trained: Sequence[TrainingResult]) -> dict[Group, list[TrainingResult]]:
+def _groups_of_plot(name: str, training_results: Sequence[TrainingResult]) -> dict[Group, list[TrainingResult]]:
     """Return the trainings of each plot called `name`."""
     groups: dict[Group, list[TrainingResult]] = {}
-    for group, runs in by_group(trained).items():
+    for group, runs in by_group(training_results).items():
         if name == "shots":  # the gallery shrinks as shots grow
             group = replace(group, gallery_size=None)
         groups.setdefault(group, []).extend(runs)
@@ -93,13 +93,13 @@ def _with_names(name: str, plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
     if len(plots) <= 1:
         return [plot for _, plot in plots]
 
-    named: list[Plot] = []
+    renamed_plots: list[Plot] = []
     titles: list[str] = []
     for number, (group, plot) in enumerate(plots, 1):
         title = re.sub(r"[^a-z0-9]+", "-", f"{name} {group.title}".lower().replace(",", ""))
-        named.append(replace(plot, name=f"{title}-no-{number}" if title in titles else title))
+        renamed_plots.append(replace(plot, name=f"{title}-no-{number}" if title in titles else title))
         titles.append(title)
-    return named
+    return renamed_plots
 
 
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:

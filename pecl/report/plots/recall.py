@@ -118,12 +118,12 @@ def _scores_text(scores: dict[str, float]) -> str:
 
 def _not_behind(best: Sequence[Candidate], behind: Sequence[Candidate], names: dict[Method, str]) -> str:
     """Return a sentence that names the candidates without a gap to English."""
-    others = [
+    labels = [
         f"{candidate.language} {names[candidate.method]}"
         for candidate in best
         if candidate not in behind and candidate.language != ENGLISH
     ]
-    return f"Not behind English by more than the noise: {', '.join(others)}. " if others else ""
+    return f"Not behind English by more than the noise: {', '.join(labels)}. " if labels else ""
 
 
 def _draw_share(row: _DrawnRow, english_score: float, names: dict[Method, str]) -> None:

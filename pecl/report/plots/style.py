@@ -70,7 +70,7 @@ class Plot:
 
     def __post_init__(self) -> None:
         # The layout is computed here, once: each drawing would compute it again, starting from the previous result.
-        for _ in range(2):  # the first pass knows the sizes of labels only after placing them
+        for _ in range(2):  # the sizes of labels are known only after the first pass has placed them
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
@@ -191,7 +191,7 @@ def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False)
     return f"{metric}; {where_text(group, candidates)}; {seeds}. Bars: {'; '.join(bars)}."
 
 
-def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]:
+def run_ids(candidates: Iterable[Candidate], *results: Result) -> tuple[str, ...]:
     """Return the ids of the runs of candidates, and of other results, sorted."""
     of_candidates = {run.run_id for candidate in candidates for run in candidate.runs}
-    return tuple(sorted(of_candidates | {run.run_id for run in others}))
+    return tuple(sorted(of_candidates | {run.run_id for run in results}))

@@ -148,7 +148,7 @@ def draw_heat_map(group: Group, runs: list[TrainingResult], _: Sequence[Result])
     candidates = [candidate for grid in grids.values() for candidate in grid.values()]
     codes = [candidate.language for candidate in by_gain(candidates)]
     methods, remark = method_labels(candidate.method for candidate in candidates)
-    chosen = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
+    candidate_of = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
     seeds = seeds_text(seed for candidate in candidates for seed in candidate.seeds)
     caption = (
         f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
@@ -162,9 +162,9 @@ def draw_heat_map(group: Group, runs: list[TrainingResult], _: Sequence[Result])
     largest = max(abs(candidate.gain) for candidate in candidates) * 100 or 1.0
     figure, axes = style.panels(1.45, caption, across, math.ceil(len(grids) / across), COLUMN * min(across, 2))
     has_several_adapters = len({candidate.adapter.spec for candidate in candidates}) > 1
-    ordered = sorted(grids, key=lambda key: codes.index(key[0]))
-    for number, (panel, key) in enumerate(zip(axes, ordered, strict=False)):
-        _draw_grid(panel, grids[key], chosen[key].config, largest)
+    keys = sorted(grids, key=lambda key: codes.index(key[0]))
+    for number, (panel, key) in enumerate(zip(axes, keys, strict=False)):
+        _draw_grid(panel, grids[key], candidate_of[key].config, largest)
         first = next(iter(grids[key].values()))
         title = f"{language_name(first.language)}, {methods[first.method]}"
         panel.set(

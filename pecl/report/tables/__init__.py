@@ -105,14 +105,15 @@ def _tables_of_trainings(results: Sequence[TrainingResult], all_results: Sequenc
     tables = []
     for setup, setup_results in setups_of(results).items():
         candidates = chosen_candidates(setup_results)
-        made = (
+        setup_tables = (
             scores.routes_table(candidates),
             scores.aligned_table(candidates),
             disparity_table(candidates, all_results),
             scores.adapters_table(candidates),
             runs_table(setup_results),
         )
-        tables += [replace(table, setup=setup) for table in made if table is not None]
+
+        tables += [replace(table, setup=setup) for table in setup_tables if table is not None]
     return tables
 
 

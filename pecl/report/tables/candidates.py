@@ -174,12 +174,12 @@ def chosen_candidates(results: Sequence[TrainingResult]) -> list[Candidate]:
     never used. Raise DataError if runs of a chosen candidate were trained on different captions or files.
     """
     ordered = sorted(results, key=attrgetter("config.seed", "run_id"))
-    chosen = [_choose(runs) for runs in grouped(ordered, _row_key).values()]
+    candidates = [_choose(runs) for runs in grouped(ordered, _row_key).values()]
 
-    for candidate in chosen:
+    for candidate in candidates:
         _check_inputs(candidate)
 
-    return sorted(chosen, key=lambda candidate: (*_row_of_table(candidate), candidate.run_ids))
+    return sorted(candidates, key=lambda candidate: (*_row_of_table(candidate), candidate.run_ids))
 
 
 def _row_key(result: TrainingResult) -> tuple[Group, str, str, Setting]:

@@ -99,14 +99,14 @@ def comparison_tables(results: Sequence[Result], names: Sequence[str]) -> list[T
     return tables
 
 
-def _check_names(names: Sequence[str], known: set[str]) -> None:
+def _check_names(names: Sequence[str], method_names: set[str]) -> None:
     if list(names) == [ALL]:
         return
     if len(names) == 1:
         raise ConfigError(f"--compare {names[0]}: expected two names or more, or {ALL!r} for all against the best")
     for name in names:
-        if name not in known:
-            raise ConfigError(f"--compare: {unknown('method', name, known)}")
+        if name not in method_names:
+            raise ConfigError(f"--compare: {unknown('method', name, method_names)}")
 
 
 def contestants(results: Sequence[TrainingResult]) -> dict[str, Contestant]:
@@ -144,13 +144,15 @@ def _comparisons(by_name: dict[str, Contestant], names: Sequence[str]) -> list[_
         best = _best_name(by_name)
         names = [best, *(name for name in by_name if name != best)]
 
-    first, *others = names
+    first, *rivals = names
+
     comparisons = []
-    for other in others:
-        if first in by_name and other in by_name:
-            comparison = _Comparison(first, other, by_name[first], by_name[other])
+    for rival in rivals:
+        if first in by_name and rival in by_name:
+            comparison = _Comparison(first, rival, by_name[first], by_name[rival])
             if comparison.languages:
                 comparisons.append(comparison)
+
     return comparisons
 
 

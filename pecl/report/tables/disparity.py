@@ -179,8 +179,8 @@ def _gap_values(condition: _Condition, english: Result | None) -> Row:
     if english is None:
         return dict.fromkeys(("english_zero_shot", "gap_to_english", "gap_low", "gap_high"), math.nan)
 
-    others = [hits for language, hits in condition.hits.items() if language != ENGLISH]
-    gaps = english.hits("zero_shot") - np.mean(others, axis=0)
+    other_hits = [hits for language, hits in condition.hits.items() if language != ENGLISH]
+    gaps = english.hits("zero_shot") - np.mean(other_hits, axis=0)
     low, high = bootstrap_interval(gaps)
     return {
         "english_zero_shot": english.recall(stage="zero_shot"),

@@ -158,8 +158,8 @@ def select(results: Sequence[R], conditions: Sequence[str]) -> list[R]:
             by_value.setdefault(str(values[key]), []).append(result)
 
         if value not in by_value:
-            present = ", ".join(sorted(by_value))
-            raise DataError(f"--where {condition}: no complete result has it; {key} is {present} here")
+            available = ", ".join(sorted(by_value))
+            raise DataError(f"--where {condition}: no complete result has it; {key} is {available} here")
         selected = by_value[value]
     return selected
 

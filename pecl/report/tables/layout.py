@@ -31,7 +31,7 @@ def laid_out(table: Table, ids: bool = False) -> Layout:
     """Return the layout of `table`; `ids` keeps the column of run ids."""
     frame = table.texts.map(one_line).rename(columns=one_line)
 
-    shown = []  # columns that are not constant
+    names = []  # columns that are not constant
     constants = []
     for column in table.columns:
         texts = frame[one_line(column.name)]
@@ -40,14 +40,14 @@ def laid_out(table: Table, ids: bool = False) -> Layout:
         if len(frame) > 1 and not column.always and texts.nunique() == 1:
             constants.append(f"{column.name} {texts.iloc[0]}")
         else:
-            shown.append(column.name)
+            names.append(column.name)
 
     best = frame.isin(())
     for row, name in table.best:
         best.loc[row, one_line(name)] = True
 
     numbers = [column.name for column in table.columns if column.number]
-    return Layout(frame.reindex(columns=shown), numbers, best.reindex(columns=shown), "; ".join(constants))
+    return Layout(frame.reindex(columns=names), numbers, best.reindex(columns=names), "; ".join(constants))
 
 
 def text_table(frame: Frame, numbers: Collection[str] = (), width: int = WIDTH) -> str:

@@ -66,7 +66,7 @@ def runs_table(results: Sequence[TrainingResult]) -> Table:
 
 def _run_row(result: TrainingResult, fields: Sequence[str]) -> Row:
     zero_shot = result.recall(stage="zero_shot")
-    trained = result.recall(stage=BEST)
+    best = result.recall(stage=BEST)
     names = ("language", "route", "train_on", "shots", "joint", *fields, "lr", "seed")
 
     return {
@@ -75,9 +75,9 @@ def _run_row(result: TrainingResult, fields: Sequence[str]) -> Row:
         "parameters": result.adapter.trainable,
         **alignment_values(result),
         "zero_shot": zero_shot,
-        "trained": trained,
+        "trained": best,
         "final": result.recall(stage="final"),
-        "gain": trained - zero_shot,
+        "gain": best - zero_shot,
         "val": result.recall("val", BEST),
         "val_captions": result.data.split["val"],
         **origin_values(result),
@@ -114,7 +114,7 @@ def evaluations_table(results: Sequence[Result]) -> Table:
 
 
 def _evaluation_row(result: Result, fields: Sequence[str], states_pairs: bool) -> Row:
-    measured = result.measured()
+    scores = result.measured()
     row: Row = {
         "language": result.config.language,
         "test_text": result.data.query["test"],
@@ -125,14 +125,14 @@ def _evaluation_row(result: Result, fields: Sequence[str], states_pairs: bool) -
     if states_pairs:
         row["training_pairs"] = training_pairs_text(result)
 
-    for direction, metrics in measured.directions.items():
+    for direction, metrics in scores.directions.items():
         for k in RECALL_AT:
             row[f"{direction} recall@{k}"] = metrics.recall[k]
 
     return {
         **row,
-        METRIC: measured.mean_recall_at_1,
-        "mean_recall": measured.mean_recall,
+        METRIC: scores.mean_recall_at_1,
+        "mean_recall": scores.mean_recall,
         **origin_values(result),
         "run_id": result.run_id,
     }

@@ -44,12 +44,12 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
     Raises:
         DataError: nothing was trained.
     """
-    trained = trainings(results)
-    if not trained:
+    training_results = trainings(results)
+    if not training_results:
         raise DataError("--paper: expected results of trainings, got none; run pecl train or pecl grid first")
 
     tables = []
-    for group_results in by_group(trained).values():
+    for group_results in by_group(training_results).values():
         for setup, setup_results in setups_of(group_results).items():
             candidates = chosen_candidates(setup_results)
             tables += [replace(table, setup=setup) for table in _tables_of_setup(candidates, results)]
@@ -78,12 +78,12 @@ def _scores_table(name: str, title: str, candidates: Sequence[Candidate]) -> Tab
     fields = varying(candidate.setting for candidate in candidates)
     ordered = sorted(candidates, key=_route_pairs_and_setting)
     lines = grouped(ordered, lambda candidate: (candidate.route, *_fields_of(candidate, fields)))
-    trained = [_trained_row(line) for line in lines.values()]
+    rows = [_trained_row(line) for line in lines.values()]
 
-    labels, remarks = _size_columns(trained)
+    labels, remarks = _size_columns(rows)
     labels += [Column(field.replace("_", " ")) for field in fields if field not in _STATED_BY_SIZES]
     columns = (Column("method"), *labels, TEST_TEXT)
-    return _table(name, title, [*_plain_rows(candidates), *trained], columns, candidates, "test_text", remarks)
+    return _table(name, title, [*_plain_rows(candidates), *rows], columns, candidates, "test_text", remarks)
 
 
 def _route_pairs_and_setting(candidate: Candidate) -> tuple[int, int, str]:
@@ -161,16 +161,18 @@ def _table(
     The best of the rows with equal values of `among` is bold.
     """
     languages = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
-    others = [language for language in languages if language != ENGLISH]
+    other_languages = [language for language in languages if language != ENGLISH]
 
     keys = [column.name.replace(" ", "_") for column in labels]
     deviations = [f"{language}_std" for language in languages]
     frame = frame_of(rows).reindex(columns=[*keys, *languages, *deviations, AVERAGE, "run_ids"])
-    frame[AVERAGE] = frame[others].astype(float).mean(axis="columns", skipna=False) if others else None
+    frame[AVERAGE] = None
+    if other_languages:
+        frame[AVERAGE] = frame[other_languages].astype(float).mean(axis="columns", skipna=False)
 
     scores = [_language_column(language, wide=len(languages) > _WIDE) for language in languages]
     notes = ["in per cent", "candidates chosen by validation", *remarks]
-    if len(others) > 1:
+    if len(other_languages) > 1:
         scores.append(Column(AVERAGE, f"{{{AVERAGE}:%}}"))
         notes.append(f"{AVERAGE}: mean over the languages other than English")
 

@@ -30,8 +30,8 @@ def published_table(results: Sequence[Result]) -> Table:
     for entry in published["rows"]:
         rows.append(_published_row(entry))
         rows += _our_rows(entry["model"], by_towers.pop((entry["text_tower"], entry["image_tower"]), []), published)
-    for (text, image), others in by_towers.items():
-        rows += _our_rows(f"{text} / {image}", others, published)
+    for (text, image), other_results in by_towers.items():
+        rows += _our_rows(f"{text} / {image}", other_results, published)
 
     codes = published["languages"]
     columns = (Column("model"), Column("whose"), *(Column(code, f"{{{code}:.1f}}") for code in codes))

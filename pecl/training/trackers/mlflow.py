@@ -51,8 +51,8 @@ class MlflowTracker:
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:
         """Add the metrics of a step; MLflow's names have no @, so recall@1 is recall_at_1."""
-        now = int(1000 * time.time())
-        batch = [Metric(name.replace("@", "_at_"), value, now, step) for name, value in metrics.items()]
+        milliseconds = int(1000 * time.time())
+        batch = [Metric(name.replace("@", "_at_"), value, milliseconds, step) for name, value in metrics.items()]
         self._connected().log_batch(self.run_ids[run], metrics=batch)
 
     def close(self, run: str) -> None:
