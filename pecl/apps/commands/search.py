@@ -146,13 +146,12 @@ def _search_index(
 
         facts, sentence = _describe(language, index.queries)
         note = "; ".join(filter(None, (sentence, selection.sentence)))
-        corrects = parsed.correct_hubs and query.is_text
-        corrected = corrects and not index.uncorrected
-        if corrects and index.uncorrected:
+        corrected = parsed.correct_hubs and index.corrects(query)
+        if parsed.correct_hubs and query.is_text and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
 
-        embedding = index.embed_queries([query])  # (1, D)
-        (hits,) = index.search(embedding, top=parsed.top, corrected=corrected, selection=selection)
+        (embedding,) = index.embed_queries([query])  # (D,)
+        hits = index.nearest(embedding, selection, corrected, parsed.top)
         if parsed.html is not None:
             from pecl.apps.search.page import write_search_page
 

@@ -230,8 +230,8 @@ class ImageIndex:
 
         results = []
         for query, embedding, selected in zip(query_list, embeddings, selections, strict=True):
-            corrects = query.is_text and not self.uncorrected if corrected is None else corrected
-            results.append(self._nearest(embedding, corrects, selected, top))
+            corrects = self.corrects(query) if corrected is None else corrected
+            results.append(self.nearest(embedding, selected, corrects, top))
 
         return results
 
@@ -265,14 +265,15 @@ class ImageIndex:
         selection = self.select(query.text or "", after=query.after, before=query.before, folder=query.folder)
         return selection if query.names else selection.without_names()
 
-    def _nearest(
-        self,
-        embedding: np.ndarray,
-        corrected: bool,
-        selection: Selection,
-        top: int,
-    ) -> list[Hit]:
-        """Return the nearest photographs of a query (D,): first those of each group in turn, then the others."""
+    def corrects(self, query: Query) -> bool:
+        """Return whether hubs are corrected for a query: a text, in an index with corrections."""
+        return query.is_text and not self.uncorrected
+
+    def nearest(self, embedding: np.ndarray, selection: Selection, corrected: bool, top: int) -> list[Hit]:
+        """Return the nearest photographs of a query's embedding (D,) of length 1, by falling score.
+
+        The photographs of each group of names come first, then the others of the selection.
+        """
         hits: dict[int, Hit] = {}  # by row
         searches = [(group, True) for group in selection.groups] + [(selection.rows, False)]
         for rows, named in searches:

@@ -161,9 +161,9 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     query = replace(query, language=language)
     about_language = _about_language(language, service.models, body.adapter)
 
-    embedding = await _embed(service, query, body.adapter)  # (1, D)
-    corrected = query.is_text and not index.uncorrected
-    (hits,) = await asyncio.to_thread(index.search, embedding, top=body.top, corrected=corrected, selection=selection)
+    (embedding,) = await _embed(service, query, body.adapter)  # (D,)
+    corrected = index.corrects(query)
+    hits = await asyncio.to_thread(index.nearest, embedding.numpy(), selection, corrected, body.top)
 
     return {
         **about_language,
