@@ -300,9 +300,8 @@ def weakest() -> str:
 
 def spellings() -> str:
     """Tabulate the means of R@1 over languages by spelling of the queries."""
-    measured = load_json(SPELLED)
-    rows = [_mean_spellings(test, measured) for test in TESTS]
-    return f"{len(measured)} languages are measured so far.\n\n{table(['test', *SPELLINGS], rows)}"
+    rows = [_mean_spellings(test, load_json(SPELLED)) for test in TESTS]
+    return table(["test", *SPELLINGS], rows)
 
 
 def spellings_of_each() -> str:
@@ -310,6 +309,8 @@ def spellings_of_each() -> str:
     rows = []
     for code, measures in sorted(load_json(SPELLED).items(), key=lambda item: language_name(item[0])):
         restored, as_typed = (measures[reading].get(CAPTIONS, {}) for reading in (RESTORED, AS_TYPED))
+        if not restored:  # the test has no texts in this language
+            continue
         cells = [_with_typed(restored[name], as_typed[name]) if name in restored else "" for name in SPELLINGS]
         rows.append([language_name(code), *cells])
 
