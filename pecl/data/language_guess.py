@@ -380,11 +380,10 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     if not (is_other or is_other_english):
         return None
 
+    wrong = f"{of_english} have {source} where English"
     if is_other:
-        number, actual, expected = of_target, target, name
-    else:
-        number, actual, expected = of_english, source, "English"
-    return f"of {count} pairs looked at, {number} have {actual} where {expected} is expected: is it the right file?"
+        wrong = f"{of_target} have {target} where {name}"
+    return f"of {count} pairs looked at, {wrong} is expected: is it the right file?"
 
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:

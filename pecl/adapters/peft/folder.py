@@ -12,14 +12,13 @@ from pecl.adapters.adapter import attach, check_finite
 from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, roles_of
 from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, architecture_of, paths_of
 from pecl.adapters.peft.adapter import PeftAdapter
-from pecl.adapters.peft.method import ROLES, WORDS, PeftMethod, to_options
+from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
 from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, make_config, option_types, quiet
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError, one_line
 from pecl.files import DamagedFileError, load_json, read_tensors
 from pecl.options import quoted
 
-_ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
 _PREFIX = "base_model.model."  # of the name of each tensor in PEFT's file
 # Options that change the computation, which are not options of the engine, with the values that change nothing
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {"bias": (None, "none"), "target_parameters": (None, [])}
@@ -82,7 +81,7 @@ def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, fold
 
     default_roles = PeftMethod(name).roles()
     for option, paths in modules.items():
-        roles, _ = roles_of(set(paths), tower, _ROLE_NAMES, folder)
+        roles, _ = roles_of(set(paths), tower, ROLE_NAMES, folder)
         if roles and set(roles) != set(default_roles.get(option, ())):
             options[option] = roles
 
@@ -102,7 +101,7 @@ def _modules_of(config: Any, tower: MultilingualTextEncoder) -> dict[str, list[s
     """Return the paths of the modules that each option in `ROLES` names, among those that have a role here."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
-    paths = [path for role in _ROLE_NAMES for path in paths_of(tower.backbone, role)]
+    paths = [path for role in ROLE_NAMES for path in paths_of(tower.backbone, role)]
     changed = [path for path in paths if check_target_module_exists(config, path)]
     modules = {"target_modules": changed}
 

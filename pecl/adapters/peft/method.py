@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import torch
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.kind import NORM_ROLES, AdapterConfig, Placement, layers_option
+from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, Placement, layers_option
 from pecl.adapters.peft.methods import TOKENS, config_class_of, option_helps
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import format_option, option
 
 WORDS = "word_embeddings"  # the role of the tower's word embeddings
+ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
 DEFAULT_TOKENS = 512
 # Options of PEFT whose values are roles here, and paths of modules in PEFT
 ROLES = ("target_modules", "feedforward_modules", "modules_to_save")

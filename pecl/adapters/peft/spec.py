@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig
-from pecl.adapters.peft.method import ROLES, WORDS, PeftMethod, to_options
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
 from pecl.adapters.peft.methods import TOKENS, make_config, method_names, option_types
 from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
 from pecl.errors import ConfigError, unknown
 from pecl.options import is_pattern, quoted, split_unquoted, unquote
 
 JOINED = ("head", "word_embeddings")  # kinds of pecl that can be joined to a method of PEFT
-_ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
 _WORDS = {"true": True, "false": False}
 _OPEN_CHOICES = {"pissa_niter_[number of iters]": "pissa_niter_"}  # a choice of PEFT with a number in it
 
@@ -81,8 +80,8 @@ def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
 
     for option in ROLES:
         for role in values.get(option) or ():
-            if role not in _ROLE_NAMES and not is_pattern((role,)):
-                problem = unknown("role", role, _ROLE_NAMES)
+            if role not in ROLE_NAMES and not is_pattern((role,)):
+                problem = unknown("role", role, ROLE_NAMES)
                 raise ConfigError(f"{name}: {problem}, or a regular expression in double quotes")
     if values.get(TOKENS, 1) < 1:
         raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
