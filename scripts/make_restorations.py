@@ -1,10 +1,11 @@
-"""Count the words of each language's training text, and write what restores their marks into `pecl/data/restorations`.
+"""Count the words of each language's training text: what restores marks and capitals, into `pecl/data/restorations`.
 
     python scripts/make_restorations.py                     # every language
     python scripts/make_restorations.py --language cs,vi
 
 The text is that of the shipped adapters, each pair once: captions, sentences and words that no test
-reads. A language in which few words have marks gets no file: there they are mostly names.
+reads. Where few words have marks, these are mostly foreign names, so only capitals are restored. A
+language without capitals, too, gets no file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 
 from marked import ROOT
@@ -28,8 +29,8 @@ from pecl.files import write_bytes
 
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
 TEXT = "flickr30k200?,emoji?,sib200?,gatitos?"
-NOUNS_HAVE_CAPITALS = ("de", "lb")
 LEAST_MARKED = 0.005  # share of the words with marks
+LEAST_CAPITALS = 100  # words; a script without capitals has fewer, which are abbreviations in Latin letters
 
 
 def main() -> None:
@@ -41,16 +42,22 @@ def main() -> None:
     chosen = with_text if parsed.language == "all" else map(language_code, parsed.language.split(","))
 
     for language in chosen:
-        restoration = count_words(training_text(language), language, capitals=language in NOUNS_HAVE_CAPITALS)
+        restoration = count_words(training_text(language), language)
+        if share_with_marks(restoration) < LEAST_MARKED:
+            restoration = replace(restoration, words={}, pairs={})
+
         path = restoration_file(language)
-        share = share_with_marks(restoration)
-        if share < LEAST_MARKED:
+        if not restoration.words and len(restoration.capitals) < LEAST_CAPITALS:
             path.unlink(missing_ok=True)
-            print(f"{language}: no file, {share:.2%} of the words have marks", flush=True)
+            print(f"{language}: no file", flush=True)
             continue
 
         write_bytes(path, packed(restoration))
-        print(f"{language}: {len(restoration.words):,} words, {path.stat().st_size:,} bytes", flush=True)
+        print(
+            f"{language}: {len(restoration.words):,} words, {len(restoration.capitals):,} capitals, "
+            f"{path.stat().st_size:,} bytes",
+            flush=True,
+        )
 
 
 def training_text(language: str) -> list[str]:

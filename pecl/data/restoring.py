@@ -1,9 +1,9 @@
 """Restoring: a text that was typed without marks or capitals, as people of the language write it.
 
-People type `con cho` for the Vietnamese *con chó*, and `ein hund` for the German *ein Hund*. To a
-tokenizer these are other words. A `Restoration` replaces them by what people most likely meant. It
-counts words, pairs of words and capitals in text of the language. A text that has marks and
-capitals does not change.
+People type `con cho` for the Vietnamese *con chó*, `ein hund` for the German *ein Hund*, and
+`paris` for *Paris*. To a tokenizer these are other words. A `Restoration` replaces them by what
+people most likely meant. It counts words, pairs of words and capitals in text of the language. A
+text that has marks and capitals does not change.
 
 `scripts/make_restorations.py` counts them in the training text of the shipped adapters.
 """
@@ -35,6 +35,8 @@ _MARKS = (
     "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957"
 )
 WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}\u200c\u200d]|['’ʼʻ](?=[^\W\d_]))*")
+# A word that does not begin a sentence, so that its capital, if it has one, is its own
+_INSIDE = re.compile(rf"(?<=[\w,;] ){WORD.pattern}")
 _START = ""  # in the place of the word before the first one
 
 
@@ -49,7 +51,7 @@ class Restoration:
     total: int  # occurrences of all words that were counted
     words: Mapping[str, int]  # word -> occurrences
     pairs: Mapping[str, int]  # "word next_word" -> occurrences
-    capitals: Mapping[str, str]  # word -> how people write it inside a sentence, such as German nouns
+    capitals: Mapping[str, str]  # word -> how people write it inside a sentence: names, and German nouns
 
     def __call__(self, text: str) -> str:
         """Return a text with the marks and capitals that it lacks.
@@ -129,24 +131,23 @@ def by_typed_form(words: Iterable[str], language: str) -> dict[str, list[str]]:
     return dict(meanings)
 
 
-def count_words(texts: Iterable[str], language: str, *, capitals: bool = False) -> Restoration:
+def count_words(texts: Iterable[str], language: str) -> Restoration:
     """Return the restoration of a language from texts that are written in it.
 
     Args:
         texts: well-written texts.
         language: its code.
-        capitals: whether words inside a sentence have capitals by a rule, as German nouns have.
     """
     words = Counter[str]()
     pairs = Counter[tuple[str, str]]()
     spelled = defaultdict[str, Counter[str]](Counter)  # how each word is written inside a sentence
     for text in texts:
-        written = WORD.findall(normalize_text(text, language))
-        small = [lower(word, language) for word in written]
+        text = normalize_text(text, language)
+        small = [lower(word, language) for word in WORD.findall(text)]
         words.update(small)
         pairs.update(zip([_START, *small], small, strict=False))
-        for word, spelling in zip(small[1:], written[1:], strict=True):
-            spelled[word][spelling] += 1
+        for spelling in _INSIDE.findall(text):
+            spelled[lower(spelling, language)][spelling] += 1
 
     marked = set[str]()  # words that have marks, or that others without their marks look like
     ambiguous = set[str]()
@@ -158,7 +159,7 @@ def count_words(texts: Iterable[str], language: str, *, capitals: bool = False) 
 
     frequent = {pair: n for pair, n in pairs.items() if n >= _LEAST_PAIRS and not ambiguous.isdisjoint(pair)}
     kept_words = marked.union(*frequent) - {_START}
-    usual = {word: spellings.most_common(1)[0][0] for word, spellings in spelled.items() if capitals}
+    usual = {word: spellings.most_common(1)[0][0] for word, spellings in spelled.items()}
     return Restoration(
         language,
         words.total(),
