@@ -14,7 +14,8 @@ from pecl.experiment.inputs import Inputs
 from pecl.experiment.record import describe_data
 from pecl.files import sha256_json
 from pecl.files.typed_json import encode
-from pecl.results.folder import complete_result, state_path
+from pecl.results.completeness import complete_result
+from pecl.results.folder import state_path
 
 
 @dataclass(frozen=True)

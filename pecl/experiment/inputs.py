@@ -26,7 +26,7 @@ from pecl.experiment.text import TrainingText
 from pecl.files import sha256_lines
 from pecl.files.image_rows import ImageRows
 from pecl.files.images import image_fingerprints
-from pecl.results.folder import file_hashes
+from pecl.results.completeness import file_hashes
 
 logger = logging.getLogger(__name__)
 

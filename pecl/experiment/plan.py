@@ -15,7 +15,8 @@ from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.towers import towers_of
-from pecl.results.folder import complete_result, find_run, has_threads_of, saved_steps
+from pecl.results.completeness import complete_result, has_threads_of
+from pecl.results.folder import find_run, saved_steps
 from pecl.results.result import UnfinishedRun
 from pecl.training.distributed import use_threads
 from pecl.training.optimizer import Schedule

@@ -35,7 +35,8 @@ from pecl.experiment.tested_pairs import pairs_of_training
 from pecl.experiment.towers import LoadTowers, load_towers_once
 from pecl.experiment.tracking import reporting
 from pecl.experiment.training import encoded_often, make_trainer, train_phases, worker_setup
-from pecl.results.folder import complete_result, find_run, hold, remove_states, tidy
+from pecl.results.completeness import complete_result
+from pecl.results.folder import find_run, hold, remove_states, tidy
 from pecl.results.result import (
     Outcome,
     TrainingResult,

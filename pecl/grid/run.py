@@ -26,7 +26,8 @@ from pecl.grid.halving import check_halving
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
-from pecl.results.folder import complete_result, find_run, has_states, holder, remove_leftovers, tidy
+from pecl.results.completeness import complete_result
+from pecl.results.folder import find_run, has_states, holder, remove_leftovers, tidy
 from pecl.results.result import Outcome, TrainingResult, UnfinishedRun, training_path, trainings
 
 if TYPE_CHECKING:

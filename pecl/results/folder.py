@@ -9,25 +9,20 @@ and may be deleted: only that page needs it, and another run makes it again.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pecl.config import ExperimentConfig
-from pecl.config.code_digest import code_hashes
-from pecl.config.plugins import fingerprint
 from pecl.errors import DataError, OutputError
 from pecl.files import (
     BusyError,
-    expanded,
     load_json,
     lock_holder,
     locked,
     parse_json,
     read_metadata,
     remove_abandoned_files,
-    sha256_file,
     sha256_json,
     write_json,
 )
@@ -37,7 +32,6 @@ from pecl.results.result import (
     DamagedResultError,
     Outcome,
     Result,
-    Run,
     TrainingResult,
     UnfinishedRun,
     read_run,
@@ -47,8 +41,6 @@ from pecl.results.result import (
 logger = logging.getLogger(__name__)
 
 _STATES = ".state"
-_FIELDS = ("start", "weights", "text_model", "image_model", "image_embeddings", "image_paths")
-_OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 
 
@@ -69,105 +61,6 @@ def find_run(config: ExperimentConfig) -> Outcome | None:
         logger.warning("%s; it counts as not run", error)
         return None
     return run if isinstance(run, TrainingResult | UnfinishedRun) else None
-
-
-def complete_result(
-    config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]
-) -> TrainingResult | None:
-    """Return the complete result of a training of this config on the present data and files, if any.
-
-    `hashes` returns the hashes of a config's present data, such as `experiment.loading.TrainingDataCache.hashes`.
-
-    Raises:
-        PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
-    """
-    result = find_run(config)
-    if not isinstance(result, TrainingResult):
-        return None
-    difference = _difference(config, result, hashes)
-    if difference:
-        logger.warning("%s %s; running it again", result.path, difference)
-        return None
-    return result
-
-
-def _difference(
-    config: ExperimentConfig, result: TrainingResult, hashes: Callable[[ExperimentConfig], dict[str, Any]]
-) -> str:
-    """Return what a result was made with that is not there now; empty if all is the same.
-
-    What an older result does not record counts as the same.
-    """
-    if not has_threads_of(config, result):
-        return f"was made with {result.environment.machine.threads} threads, not with {config.threads}"
-
-    recorded = result.data.files or {}
-    for description, current in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
-        changed = [name for name, sha256 in current.items() if recorded.get(name, sha256) != sha256]
-        if changed:
-            return f"was made with {description} of {' and '.join(changed)}"
-
-    current = hashes(config)
-    captions = {name: current["captions"].get(name) for name in result.data.sha256}
-    text = result.data.translations
-    if result.data.sha256 != captions or (text and text.sha256) != current["training text"]:
-        return "is of other data"
-    if result.data.photographs not in (None, current["photographs"]):
-        return "is of other photographs"
-    return ""
-
-
-def file_hashes(config: ExperimentConfig) -> dict[str, str]:
-    """Return the SHA-256 of each local file, or of a folder's names and files, by the field that names it.
-
-    A field without an existing local file, such as a tower of the model hub, is left out; the reader of a missing file
-    reports it. Data sets and training text are identified by their captions, see `TrainingDataCache.hashes`, and
-    plug-ins by the content that this process has run.
-
-    Raises:
-        DataError: a file cannot be read.
-        ConfigError: this process has not run a plug-in.
-    """
-    plugin = fingerprint(config.plugin)
-    hashes = {} if plugin is None else {"plugin": plugin}
-
-    for name in _FIELDS:
-        value = str(getattr(config, name) or "")
-        if value.startswith(_OPEN_CLIP):
-            value = value.removeprefix(_OPEN_CLIP).partition("/")[2]
-        path = expanded(value)
-        if not value or not path.exists():
-            continue
-        try:
-            hashes[name] = _digest_of(path)
-        except OSError as error:
-            raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
-
-    return hashes
-
-
-def _digest_of(path: Path) -> str:
-    if not path.is_dir():
-        status = path.stat()
-        return _digest(path, status.st_size, status.st_mtime_ns)
-
-    digests = {}  # of all files but hidden ones, such as those of a checkout
-    for file in path.rglob("*"):
-        name = file.relative_to(path)
-        if file.is_file() and not name.parts[0].startswith("."):
-            digests[str(name)] = _digest_of(file)
-    return sha256_json(digests)
-
-
-@lru_cache(maxsize=256)
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    """Return a file's SHA-256, cached until its size or time changes: the runs of a grid share their towers."""
-    return sha256_file(path)
-
-
-def has_threads_of(config: ExperimentConfig, run: Run) -> bool:
-    """Return whether a run was made with the config's number of threads; a config without one accepts any."""
-    return config.threads in (None, run.environment.machine.threads)
 
 
 def manifest_path(out: str | Path, name: str) -> Path:

@@ -23,7 +23,7 @@ from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
 from pecl.experiment.text import TrainingText
 from pecl.experiment.towers import trim_to_texts
-from pecl.results.folder import file_hashes
+from pecl.results.completeness import file_hashes
 from pecl.results.result import read_result
 
 

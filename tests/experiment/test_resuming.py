@@ -15,7 +15,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import train, train_fleet
-from pecl.results.folder import complete_result
+from pecl.results.completeness import complete_result
 from pecl.results.result import read_run, training_path
 
 STEPS = 8  # of a training of the small experiment

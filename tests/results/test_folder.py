@@ -11,15 +11,8 @@ from helpers.report_results import both, made, ranked
 
 from pecl.config import make_config
 from pecl.errors import DataError
-from pecl.results.folder import (
-    complete_result,
-    file_hashes,
-    find_run,
-    hold,
-    manifest_path,
-    read_manifest,
-    write_manifest,
-)
+from pecl.results.completeness import complete_result, file_hashes
+from pecl.results.folder import find_run, hold, manifest_path, read_manifest, write_manifest
 from pecl.results.result import DamagedResultError, collect, read_result, training_path, write_result, write_unfinished
 
 DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None, "photographs": "p1"}

@@ -171,19 +171,20 @@ def select(
     first = _day(after, "after")
     last = _day(before, "before")
     languages = tuple(languages)
-    days = find_days(text, languages)
 
-    dated = None
     with connected(folder) as database:
         if not _words_table(database):
             if first or last:
                 raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
             return Selection(text)
 
+        # Days that the person chose, and those that the text names
         chosen = None
         if first or last:
             chosen = _rows(database, rows, _TAKEN, first, last or "9999")
 
+        dated = None
+        days = find_days(text, languages)
         if days is not None:
             of_days = _of_days(database, rows, days)
             dated = Dated(days, len(of_days))
@@ -191,18 +192,23 @@ def select(
                 chosen = of_days if chosen is None else np.intersect1d(chosen, of_days)
                 text = days.text or text
 
+        # Names in the rest of the text
         names = _names(database, rows, text, languages)
 
     if chosen is not None:
-        chosen_names = {word: np.intersect1d(with_word, chosen) for word, with_word in names.items()}
-        names = {word: with_word for word, with_word in chosen_names.items() if len(with_word)}
+        of_chosen = {word: np.intersect1d(with_word, chosen) for word, with_word in names.items()}
+        names = {word: with_word for word, with_word in of_chosen.items() if len(with_word)}
+    return Selection(text, chosen, _by_rarity(names, len(rows)), tuple(names), dated)
 
-    weights = np.zeros(len(rows))  # (N,)
+
+def _by_rarity(names: Mapping[str, np.ndarray], photographs: int) -> tuple[np.ndarray, ...]:
+    """Return the rows with names, in groups of equal weight, the largest first: rare names weigh more."""
+    weights = np.zeros(photographs)  # (N,)
     for with_word in names.values():
-        weights[with_word] += 1 + math.log(len(rows) / len(with_word))
+        weights[with_word] += 1 + math.log(photographs / len(with_word))
 
-    groups = tuple(np.flatnonzero(weights == level) for level in np.unique(weights[weights > 0])[::-1])
-    return Selection(text, chosen, groups, tuple(names), dated)
+    levels = np.unique(weights[weights > 0])[::-1]
+    return tuple(np.flatnonzero(weights == level) for level in levels)
 
 
 def _of_days(database: sqlite3.Connection, rows: Mapping[str, int], days: Days) -> np.ndarray:

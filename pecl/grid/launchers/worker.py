@@ -23,7 +23,8 @@ from pecl.files import BusyError
 from pecl.files.failures import describe_failure
 from pecl.grid.halving import Halving
 from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, Event, Task
-from pecl.results.folder import complete_result, hold
+from pecl.results.completeness import complete_result
+from pecl.results.folder import hold
 from pecl.results.result import write_unfinished
 
 logger = logging.getLogger(__name__)
