@@ -18,7 +18,7 @@ from torch import nn
 
 from pecl.adapters.kind import AdapterConfig, layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
-from pecl.adapters.spec import ADAPTERS_OF_ENGINES, check_combination, describe
+from pecl.adapters.spec import ADAPTER_CLASSES, check_combination, describe
 from pecl.data.lexicon import make_lexicon
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
@@ -286,7 +286,7 @@ def attach(
     if tower.device.type != "meta":  # weights on the meta device have no values; they serve to count parameters
         tower.fix_fingerprint()
 
-    classes = [ADAPTERS_OF_ENGINES[config.kind] for config in configs if config.kind in ADAPTERS_OF_ENGINES]
+    classes = [ADAPTER_CLASSES[config.kind] for config in configs if config.kind in ADAPTER_CLASSES]
     adapter_class = classes[0] if classes else Adapter
     adapter: Adapter = adapter_class(tower, configs, seeds)
     tower.adapter = adapter

@@ -35,9 +35,9 @@ _BUILT_IN = {
     "full": "full:FullConfig",
 }
 KINDS = Registry("adapter", {kind: f"pecl.adapters.kinds.{path}" for kind, path in _BUILT_IN.items()})
-# Kinds that the specs of another engine name, and the class of an adapter with one of them
+# Kinds that the specs of another engine name, and the class of an adapter that has a part of such a kind
 OF_ENGINES = Registry("adapter", {"peft": "pecl.adapters.peft.method:PeftMethod"})
-ADAPTERS_OF_ENGINES = Registry("adapter", {"peft": "pecl.adapters.peft.adapter:PeftAdapter"})
+ADAPTER_CLASSES = Registry("adapter", {"peft": "pecl.adapters.peft.adapter:PeftAdapter"})
 WITH_LAYER_NORMS = ("lora", "bottleneck", "compacter")
 
 PRESETS: dict[str, str] = {

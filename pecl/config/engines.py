@@ -50,7 +50,7 @@ def _load(target: str) -> Callable[..., Any]:
 
 
 _SPEC = "pecl.adapters.spec:parse_adapter"
-_ATTACH = "pecl.adapters.adapter:attach"
+_ATTACH = "pecl.adapters.adapter:attach"  # chooses the adapter's class by the kinds of its parts
 _NAMES = "pecl.adapters.spec:part_names"
 ENGINES: dict[str, Engine] = {
     "pecl": Engine(_SPEC, _ATTACH, _NAMES, has_slots=True, fits_shapes=True, has_parts=True),

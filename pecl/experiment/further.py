@@ -30,7 +30,7 @@ from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_intervals
 from pecl.training.distributed import use_threads
 
-DIRECTION = "text_to_image"  # the other direction has the same ranks
+DIRECTION = "text_to_image"  # corrections are for photographs, so the other direction has the same ranks
 FEWEST = 2  # captions of the whole set that have a word
 LETTERS = 3  # fewest of a word
 EVERY = 4  # one image in so many is in the gallery
@@ -57,7 +57,7 @@ def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
     """Return recall@k from texts to images, plain and with hubs corrected.
 
     low@k and high@k are the ends of the 95 % bootstrap interval of corrected - plain, paired by
-    query.
+    query. It resamples captions, while tables of recalls resample photographs.
     """
     config, choice = with_adapter(config)
     with use_threads(config.threads):

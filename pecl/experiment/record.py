@@ -62,7 +62,7 @@ def record_training(
         run_id=inputs.config.run_id(),
         kind="train",
         adapter=adapter,
-        steps=record.stopped or trainer.step,
+        steps=trainer.step if record.stopped is None else record.stopped,
         best_step=record.best_step,
         fleet=parts.FleetRecord(runs, slot),
         seconds=parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1)),

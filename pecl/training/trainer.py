@@ -281,8 +281,7 @@ class Trainer:
         for slot in slots:
             self.records[slot].losses.append((self.step, mean_losses[slot]))
 
-        with contextlib.nullcontext() if self.average is None else self.average.in_place():
-            self.measure(self.step, slots)
+        self._measure_now(slots)
 
         for slot in self._learning_slots():
             record = self.records[slot]
@@ -325,6 +324,11 @@ class Trainer:
                 record.best_score = score
                 record.best = self.adapter.slot_state(slot)
 
+    def _measure_now(self, slots: Sequence[int]) -> None:
+        """Score what the training would end with after this step: the averaged weights, if it keeps an average."""
+        with contextlib.nullcontext() if self.average is None else self.average.in_place():
+            self.measure(self.step, slots)
+
     def _learning_slots(self) -> list[int]:
         """Return the slots that take part in the next step."""
         return [slot for slot, record in enumerate(self.records) if record.learns]
@@ -364,18 +368,18 @@ class Trainer:
         return events
 
     def _stop(self, slot: int, is_pruned: bool = False) -> None:
-        """Stop a slot at a callback's request. Its last weights are measured if no validation has measured any."""
+        """Stop a slot at a callback's request. Its weights are measured unless they were measured after this step."""
         record = self.records[slot]
         if not record.learns:
             return
         if not record.scores or record.scores[-1][0] != self.step:
-            self.measure(self.step, [slot])
+            self._measure_now([slot])
         record.stopped = self.step
         record.pruned = is_pruned
 
     def _postfix(self) -> dict[str, str]:
-        """Return the mean loss and score of the slots, for the progress bar."""
-        records = [record for record in self.records if not record.diverged]
+        """Return the mean loss and score of the slots that a validation has measured, for the progress bar."""
+        records = [record for record in self.records if record.losses and record.scores and not record.diverged]
         if not records:
             return {}
         loss = sum(record.losses[-1][1] for record in records) / len(records)

@@ -10,6 +10,7 @@ from helpers.tiny import tiny_tower
 
 from pecl.config import make_config
 from pecl.training.callbacks import Callback
+from pecl.training.trainer import Schedule
 
 MOMENTS = ("at_start", "after_step", "after_validation", "after_save")
 
@@ -36,6 +37,10 @@ def run_of(slots=1, callbacks=(), **options):
     tasks = [task(tower, seed=slot + 1, lr=10.0 ** -(slot + 2)) for slot in range(slots)]
     runs = [make_config({"language": "de", "seed": slot + 1}) for slot in range(slots)]
     return trainer(tower, tasks, callbacks=callbacks, runs=runs, **options)
+
+
+def schedule(**options):
+    return Schedule(**{"epochs": 3, "batch_size": 5, "dropout": False, "ema": 0.5, **options})
 
 
 def test_steps_and_validations_are_reported_with_their_numbers():
@@ -68,6 +73,34 @@ def test_a_callback_stops_its_slot_and_no_other():
     alone = run_of(2).run()[1]
     assert [loss for _, loss in other.losses] == pytest.approx([loss for _, loss in alone.losses], abs=1e-4)
     torch.testing.assert_close(other.best, alone.best, rtol=1e-4, atol=1e-5)
+
+
+def at(moment, step, action="stop", seed=1):
+    """Return a callback that stops or prunes the run of a seed at a moment of a step."""
+
+    def act(self, event):
+        if (event.config.seed, event.step) == (seed, step):
+            getattr(event, action)()
+
+    return type("At", (Callback,), {moment: act})()
+
+
+@pytest.mark.parametrize("action", ["stop", "prune"])
+@pytest.mark.parametrize(("moment", "step"), [("at_start", 0), ("after_step", 1)])
+def test_a_slot_that_stops_before_the_first_validation_leaves_the_others_as_they_are(moment, step, action):
+    stopped, other = run_of(2, [at(moment, step, action)]).run()
+    assert (stopped.stopped, stopped.pruned, other.stopped) == (step, action == "prune", None)
+    assert [step for step, _ in stopped.scores] == [step]
+    assert other.scores == run_of(2).run()[1].scores
+
+
+def test_a_slot_that_stops_between_validations_ends_with_its_averaged_weights():
+    """As if step 3 had been a validation."""
+    between = run_of(1, [at("after_step", 3)], schedule=schedule(eval_every=2)).run()[0]
+    validated = run_of(1, [at("after_validation", 3)], schedule=schedule(eval_every=3)).run()[0]
+    torch.testing.assert_close(between.best, validated.best, rtol=0, atol=0)
+    raw = run_of(1, [at("after_step", 3)], schedule=schedule(eval_every=2, ema=None)).run()[0]
+    assert any(not torch.equal(raw.best[name], averaged) for name, averaged in between.best.items())
 
 
 def test_a_resumed_run_reports_the_steps_after_its_saved_state(tmp_path):

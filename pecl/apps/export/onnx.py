@@ -291,15 +291,13 @@ def write_graph(
     with warnings.catch_warnings(), contract.quiet(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            torch.onnx.export(
+            program: Any = torch.onnx.export(
                 module,
                 kwargs=dict(inputs),
-                f=path,
                 dynamo=True,
                 dynamic_shapes=None if shapes is None else dict(shapes),
                 input_names=list(names or inputs),
                 output_names=[OUTPUT],
-                external_data=weights > _ONE_FILE,
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
@@ -307,6 +305,11 @@ def write_graph(
             while cause.__cause__ is not None:  # torch's own message advises how to extend torch
                 cause = cause.__cause__
             raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(cause)[:300]})") from error
+
+    # torch notes for each node in which lines of this machine's files it was made
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
+    program.save(path, external_data=weights > _ONE_FILE)
 
     if shapes is not None:  # torch may have fixed the batch size
         import onnx

@@ -242,6 +242,7 @@ class ImageIndex:
         after: str | None = None,
         before: str | None = None,
         folder: str = "",
+        languages: Sequence[str] | None = None,
     ) -> Selection:
         """Select photographs for `search` by the words of a query, days and a folder.
 
@@ -250,19 +251,23 @@ class ImageIndex:
             after: only photographs that were taken on this day or later.
             before: only photographs that were taken before this day.
             folder: only photographs in this folder, at any depth; relative to `root`.
+            languages: codes of the languages that the person speaks, by default those of the index.
 
         Raises:
             ConfigError: a day is invalid, or the index holds no days.
         """
-        selection = select(self.folder, self._rows, text, languages=self.languages, after=after, before=before)
+        spoken = self.languages if languages is None else languages
+        selection = select(self.folder, self._rows, text, languages=spoken, after=after, before=before)
         if not folder:
             return selection
         inside = [row for row, entry in enumerate(self._entries) if entry.name.startswith(f"{folder}/")]
         return selection.within(np.array(inside, np.int64))
 
-    def select_for(self, query: Query) -> Selection:
+    def select_for(self, query: Query, languages: Sequence[str] | None = None) -> Selection:
         """Select photographs by the names, days and folder of a query, see `select`."""
-        selection = self.select(query.text or "", after=query.after, before=query.before, folder=query.folder)
+        selection = self.select(
+            query.text or "", after=query.after, before=query.before, folder=query.folder, languages=languages
+        )
         return selection if query.names else selection.without_names()
 
     def corrects(self, query: Query) -> bool:

@@ -17,7 +17,7 @@ class Limits:
     picture_bytes: int = option(8 << 20, "maximum bytes per image", low=1024)
     picture_pixels: int = option(50_000_000, "maximum pixels per image", low=1)
     waiting: int = option(8192, "maximum texts, and maximum images, in the queue; further requests get 429", low=1)
-    together: int = option(256, "maximum texts per forward pass", low=1)
+    together: int = option(256, "maximum texts of several requests that are embedded together", low=1)
     window: float = option(0.005, "seconds to collect requests for one pass", low=0, high=1)
     patience: int = option(30, "seconds to finish open requests after a stop signal", low=1)
     forwards: int = option(256, "maximum requests forwarded to immich's service at a time", low=1)

@@ -11,6 +11,7 @@ training.
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Annotated, Any
@@ -153,10 +154,10 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         names=body.words,
     )
     index = photographs.index()  # one state, even if it is updated meanwhile
-    selection = await _select(index, query)
+    among = _spoken(request, photographs, body.languages)
+    selection = await _select(index, query, among)
     query = query.without_dates(selection)
 
-    among = _spoken(request, photographs, body.languages)
     language = await _choose(service.models, query, among, body.adapter)
     query = replace(query, language=language)
     about_language = _about_language(language, service.models, body.adapter)
@@ -183,9 +184,9 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     }
 
 
-async def _select(index: ImageIndex, query: Query) -> Selection:
+async def _select(index: ImageIndex, query: Query, languages: Sequence[str]) -> Selection:
     try:
-        return await asyncio.to_thread(index.select_for, query)
+        return await asyncio.to_thread(index.select_for, query, languages)
     except ConfigError as error:
         raise bad(str(error).removeprefix("--")) from error
     except DataError as error:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from helpers.checkpoints import write_siglip
 from helpers.exporting import LANGUAGES, image_tower, pictures, text_tower, write_adapters
 from transformers import AutoTokenizer
 
+import pecl
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import merge_adapter
 from pecl.apps.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, export_onnx
@@ -47,6 +49,17 @@ def test_one_language_and_pictures_and_eight_bits(tmp_path):
         pixels = torch.stack([tower.preprocess(picture) for picture in pictures()]).numpy()
         (seen,) = runtime.InferenceSession(made / VISION_FILE).run(None, {"pixel_values": pixels})
         torch.testing.assert_close(torch.tensor(seen), tower.encode_image(pictures()), rtol=0, atol=1e-5)
+
+
+def test_no_file_names_folders_of_this_machine(tmp_path):
+    """torch notes for each node in which file of Python it was made."""
+    folder = export_onnx(text_tower(), image_tower(), tmp_path / "onnx")
+    packages = str(Path(torch.__file__).parents[1]).encode()
+    written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {Path(TEXT_FILE).name, Path(VISION_FILE).name} <= written.keys()
+    for name, content in written.items():
+        for machine in (packages, str(Path(pecl.__file__).parent).encode(), str(tmp_path).encode()):
+            assert machine not in content, name
 
 
 def check_bank(spec, folder, architecture="xlm-roberta"):

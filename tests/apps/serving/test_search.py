@@ -119,6 +119,14 @@ def test_languages_are_kept_with_the_index_where_it_can_be_written(client, index
     assert read_head(place).languages == ("de", "cs")
 
 
+def test_stop_words_are_those_of_the_languages_of_the_request(client, index):
+    """A folder is called `ein`, which is no name to a person who speaks German."""
+    paint(index / "ein" / "x.png", seed=70)
+    build_index(index)
+    assert post(client, query="ein", languages=["cs"])["words"] == ["ein"]
+    assert post(client, query="ein", languages=["cs", "de"])["words"] == []
+
+
 def test_names_and_days_choose_photographs(client, index):
     paint(index / "Marie" / "x.png", seed=70)
     build_index(index)
