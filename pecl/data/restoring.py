@@ -18,10 +18,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import count
 from pathlib import Path
 
 from pecl.data.languages import LANGUAGES, find_name
-from pecl.data.normalization import normalize_text
+from pecl.data.normalization import DOTLESS_I, normalize_text
 from pecl.data.spellings import lower, typed_forms, upper, without_marks
 
 _FOLDER = Path(__file__).with_name("restorations")
@@ -37,6 +38,7 @@ _MARKS = (
 WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}\u200c\u200d]|['’ʼʻ](?=[^\W\d_]))*")
 # A word that does not begin a sentence, so that its capital, if it has one, is its own
 _INSIDE = re.compile(rf"(?<=[\w,;] ){WORD.pattern}")
+_APOSTROPHES = str.maketrans(dict.fromkeys("ʻʼ‘’ʽ", "'"))
 _START = ""  # in the place of the word before the first one
 
 
@@ -62,24 +64,30 @@ class Restoration:
             text: a text in normal form, see `normalize_text`.
         """
         lacks_capitals = lower(text, self.language) == text
-        if without_marks(text, self.language) == text:
+        if has_no_marks(text, self.language):
             text = self._with_marks(text)
         if lacks_capitals and self.capitals:
             text = WORD.sub(lambda match: self.capitals.get(match.group(), match.group()), text)
         return text
 
     def _with_marks(self, text: str) -> str:
-        typed = [lower(word, self.language) for word in WORD.findall(text)]
+        small = [lower(word, self.language) for word in WORD.findall(text)]
+        typed = [without_marks(word, self.language) for word in small]  # the dotless ı of a Turkish Istanbul is an i
         choices = [self._meanings.get(word, [word]) for word in typed]
-        if choices == [[word] for word in typed]:
+        if choices == [[word] for word in small]:
             return text
 
         written = self._likeliest(choices)
         if self._score(written) - self._score(typed) < math.log(_LEAST_ODDS):
             return text
 
-        words = iter(written)
-        return WORD.sub(lambda match: self._in_case_of(match.group(), next(words)), text)
+        replaced = {
+            i: word
+            for i, word in enumerate(written)
+            if word != small[i] and (word in self.words or word in self.capitals)
+        }
+        numbers = count()
+        return WORD.sub(lambda match: self._in_case_of(match.group(), replaced.get(next(numbers))), text)
 
     def _likeliest(self, choices: Sequence[Sequence[str]]) -> list[str]:
         """Return the likeliest words, one of each list, by Viterbi's algorithm."""
@@ -110,16 +118,30 @@ class Restoration:
         occurrences = self.pairs.get(f"{before} {word}", 0) + _PRIOR * frequency
         return math.log(occurrences / (self.words.get(before, 0) + _PRIOR))
 
-    def _in_case_of(self, typed: str, word: str) -> str:
-        """Return a word in lower case with a first capital, or all of them, as in the typed one."""
+    def _in_case_of(self, typed: str, word: str | None) -> str:
+        """Return a word, which is in lower case, with the capitals of the typed one; None stands for that one."""
+        if word is None:
+            return typed
         if len(typed) > 1 and typed.isupper():
             return upper(word, self.language)
-        return upper(word[0], self.language) + word[1:] if typed[0].isupper() else word
+        if len(typed) != len(word):  # such as Schoen for schön
+            return upper(word[0], self.language) + word[1:] if typed[0].isupper() else word
+
+        letters = zip(word, typed, strict=True)
+        return "".join(upper(letter, self.language) if case.isupper() else letter for letter, case in letters)
 
     @cached_property
     def _meanings(self) -> dict[str, list[str]]:
         """Words by what people type for them without marks."""
         return by_typed_form(self.words, self.language)
+
+
+def has_no_marks(text: str, language: str) -> bool:
+    """Return whether a text has none of the marks that people of the language leave out.
+
+    An apostrophe of any form is no mark: telephones write the curly one.
+    """
+    return without_marks(text, language) == text.translate(_APOSTROPHES)
 
 
 def by_typed_form(words: Iterable[str], language: str) -> dict[str, list[str]]:
@@ -191,7 +213,10 @@ def restored(texts: Sequence[str], languages: Sequence[str]) -> list[str]:
 
     results = []
     for text, name in zip(texts, languages, strict=True):
-        text = normalize_text(text, codes[name])
+        code = codes[name]
+        # BIR KOPEK was typed without the dots of BİR KÖPEK: its I is that of other languages
+        is_without_dots = code in DOTLESS_I and has_no_marks(text, code)
+        text = normalize_text(text, None if is_without_dots else code)
         restore = restorations[name]
         results.append(text if restore is None else restore(text))
     return results

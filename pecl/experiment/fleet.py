@@ -15,7 +15,8 @@ from pecl.experiment.record import describe_data
 from pecl.files import sha256_json
 from pecl.files.typed_json import encode
 from pecl.results.completeness import complete_result
-from pecl.results.folder import state_path
+from pecl.results.folder import find_run, state_path
+from pecl.results.result import UnfinishedRun
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,23 @@ def members_of(members: Sequence[Member], slot: int) -> list[Member]:
     return [member for member in members if member.slot == slot]
 
 
-def remaining_of(runs: Sequence[Inputs]) -> list[Inputs]:
-    """Return the runs to train: incomplete runs, or all runs of an interrupted fleet."""
+def remaining_of(runs: Sequence[Inputs], keep_pruned: bool = False) -> list[Inputs]:
+    """Return the runs to train: incomplete runs, or all runs of an interrupted fleet.
+
+    With `keep_pruned`, runs that were pruned stay so, unless a run is new or was made with other
+    data: then all compete again.
+    """
     if runs[0].config.joint or state_of(runs).exists():
         return list(runs)
-    return [inputs for inputs in runs if not is_complete(inputs)]
+
+    incomplete = [inputs for inputs in runs if not is_complete(inputs)]
+    if not keep_pruned:
+        return incomplete
+
+    unfinished = [run for run in (find_run(inputs.config) for inputs in incomplete) if isinstance(run, UnfinishedRun)]
+    if len(unfinished) < len(incomplete):
+        return incomplete
+    return [inputs for inputs, run in zip(incomplete, unfinished, strict=True) if run.status != "pruned"]
 
 
 def is_complete(inputs: Inputs) -> bool:

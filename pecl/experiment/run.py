@@ -105,6 +105,7 @@ def train_fleet(
     cache: TrainingDataCache | None = None,
     callbacks: Sequence[Callback] = (),
     load: LoadTowers = load_towers,
+    keep_pruned: bool = False,
 ) -> list[Outcome]:
     """Train configs that differ only in `FLEET_FIELDS` together, one slot each, and return their results.
 
@@ -121,6 +122,7 @@ def train_fleet(
         cache: data that may have been read already.
         callbacks: called during the training, see `pecl.Callback`.
         load: function that returns the towers; it takes the arguments of `pecl.load_towers`.
+        keep_pruned: whether runs that were pruned stay so, unless a run is new: then all compete again.
 
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
@@ -146,7 +148,7 @@ def train_fleet(
             results = _find_complete(fleet, cache)
             if results is None:
                 checked = read_and_check(fleet, share, cache, load)
-                results = _train_checked(checked, wait, cache, processes, callbacks)
+                results = _train_checked(checked, wait, cache, processes, callbacks, keep_pruned)
             else:
                 for config in fleet:
                     tidy(config.out, config.run_id())
@@ -183,6 +185,7 @@ def _train_checked(
     cache: TrainingDataCache,
     processes: ProcessGroup,
     callbacks: Sequence[Callback],
+    keep_pruned: bool,
 ) -> list[Outcome]:
     """Lock the runs of a fleet, train as many at a time as fit into memory, and return all results."""
     runs = checked.runs
@@ -196,7 +199,7 @@ def _train_checked(
 
         outcomes: list[Outcome] = []
         for start in range(0, len(runs), checked.max_runs):  # once, if all fit into memory
-            together = runs[start : start + checked.max_runs]
+            together = remaining_of(runs[start : start + checked.max_runs], keep_pruned)
             outcomes += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
 
         if len(outcomes) == len(configs):
@@ -210,8 +213,7 @@ def _train_together(
     processes: ProcessGroup,
     callbacks: Sequence[Callback],
 ) -> list[Outcome]:
-    """Train the incomplete runs among `runs`, which have been read: freeze, attach, train, measure, record."""
-    runs = remaining_of(runs)
+    """Train runs, which have been read: freeze, attach, train, measure, record."""
     if not runs:
         return []
 

@@ -13,7 +13,7 @@ from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role,
 from pecl.files.progress import Bar
 from pecl.grid.launchers.base import Task
 from pecl.machine import CORES_SPEED
-from pecl.results.result import DamagedResultError, Run, TrainingResult, UnfinishedRun, read_run
+from pecl.results.result import DamagedResultError, Run, TrainingResult, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class StatusLine:
 
     def ended(self, outcomes: Sequence[Run]) -> None:
         """Count outcomes."""
-        failed = sum(isinstance(outcome, UnfinishedRun) for outcome in outcomes)
+        failed = sum(outcome.status == "failed" for outcome in outcomes)
         self.failed += failed
         self.complete += len(outcomes) - failed
         self.ended_here += len(outcomes)

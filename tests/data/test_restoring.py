@@ -51,6 +51,25 @@ def test_german_in_both_ways_of_typing_it_and_with_its_capitals():
     assert restore("läuft ein hund") == "läuft ein Hund"
 
 
+@pytest.mark.parametrize(
+    ("language", "typed", "written"),
+    [
+        ("tr", "Istanbul guzel bir sehir", "İstanbul güzel bir şehir"),  # I is the capital of i to who leaves dots out
+        ("tr", "BIR KOPEK SAHILDE KOSUYOR", "bir köpek sahilde koşuyor"),
+        ("tr", "KIZ SAHİLDE", "kız sahilde"),  # one letter shows that the person types dots
+        ("tr", "IBM ve NASA guzel", "IBM ve NASA güzel"),
+        ("vi", "iPhone tren ban", "iPhone trên bàn"),
+        ("fr", "un garcon de l'Italie", "un garçon de l’Italie"),
+        ("fr", "l’ete a paris", "l'été à Paris"),  # an apostrophe is no mark, of whatever form
+        ("fr", "l'ete a paris", "l'été à Paris"),
+        ("fr", "l’été a paris", "l’été a Paris"),
+        ("de", "Ein Maedchen und ein MAEDCHEN", "Ein Mädchen und ein MÄDCHEN"),
+    ],
+)
+def test_capitals_and_apostrophes_of_a_text_without_marks(language, typed, written):
+    assert restored([typed], [language]) == [written]
+
+
 def test_names_get_their_capitals_and_first_words_of_sentences_do_not():
     """`May` is a month once and a verb twice. Dogs and He have capitals only at the start of a sentence."""
     english = [

@@ -1,7 +1,9 @@
 """Successive halving: who competes, who goes on, and what becomes of the others."""
 
 import json
+import math
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -25,6 +27,7 @@ from pecl.grid.launchers.base import Task
 from pecl.grid.launchers.worker import run_text
 from pecl.results.result import UnfinishedRun, collect_runs, read_run, training_path
 from pecl.training.callbacks import Event
+from pecl.training.trainer import Trainer
 
 
 def events_of(step, recalls, total_steps=90, **values):
@@ -191,6 +194,31 @@ def test_a_grid_prunes_the_worse_runs_and_the_others_are_those_of_a_grid_without
     assert steps == []
     adapters = {path.stem for path in Path(configs[0].out, "adapters").iterdir()}
     assert adapters == {result.name for result in outcome.results if result.status == "complete"}
+
+
+def test_a_run_that_diverges_in_each_grid_lets_no_pruned_run_train_again(configs, monkeypatch):
+    """A failed run is tried in each grid; the others, which it competed with, keep their outcomes."""
+    configs = [config for config in configs if config.language == "de"]
+    leave_diverged = Trainer._leave_diverged
+
+    def with_nan(trainer, losses):
+        too_fast = [trainer.first_task(slot).lr == RATES[0] for slot in range(len(losses))]
+        leave_diverged(
+            trainer, [math.nan if diverges else loss for diverges, loss in zip(too_fast, losses, strict=True)]
+        )
+
+    monkeypatch.setattr(Trainer, "_leave_diverged", with_nan)
+    first = statuses(run_grid(configs, halving=3).results)
+    assert sorted(status for status, _, _ in first.values()) == ["complete", "failed", "pruned", "pruned", "pruned"]
+    with counted_steps() as steps:
+        assert statuses(run_grid(configs, halving=3).results) == first
+    assert len(steps) == 1
+
+    # a new run competes with all
+    more = [*configs, replace(configs[-1], lr=1e-5)]
+    with counted_steps() as steps:
+        run_grid(more, halving=3)
+    assert len(steps) > 1
 
 
 @pytest.mark.parametrize("steps", [3, 4, 5, 7])

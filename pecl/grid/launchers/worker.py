@@ -43,7 +43,8 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving:
     from pecl.experiment.run import train_fleet  # imports torch, which a grid of complete runs does not need
 
     try:
-        train_fleet(configs, wait=False, share=share, callbacks=[] if halving is None else [Halving(halving)])
+        callbacks = [] if halving is None else [Halving(halving)]
+        train_fleet(configs, wait=False, share=share, callbacks=callbacks, keep_pruned=halving is not None)
     except (PeclError, BusyError):
         raise
     except Exception as error:  # other runs may still succeed

@@ -1,6 +1,6 @@
 """Comparisons of methods and candidates: differences by language, and over languages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -142,7 +142,7 @@ def _comparisons(by_name: dict[str, Contestant], names: Sequence[str]) -> list[_
     """Return the comparisons of contestants that share a language."""
     if list(names) == [ALL]:
         best = _best_name(by_name)
-        names = [best, *(name for name in by_name if name != best)]
+        names = _without_repetitions([best, *by_name], by_name)
 
     first, *rivals = names
 
@@ -154,6 +154,20 @@ def _comparisons(by_name: dict[str, Contestant], names: Sequence[str]) -> list[_
                 comparisons.append(comparison)
 
     return comparisons
+
+
+def _without_repetitions(names: Sequence[str], by_name: Mapping[str, Contestant]) -> list[str]:
+    """Return the names that stand for other runs than those before: a method with one adapter has two names.
+
+    Each comparison counts in Holm's correction, so none may be made twice.
+    """
+    plain_towers = set(ZERO_SHOT.values())
+    by_runs: dict[str, str] = {}  # the first name of the same runs
+    for name in names:
+        runs = by_name[name].runs
+        run_ids = {language: [run.run_id for run in runs[language]] for language in sorted(runs)}
+        by_runs.setdefault(name if name in plain_towers else str(run_ids), name)
+    return list(by_runs.values())
 
 
 def _best_name(by_name: dict[str, Contestant]) -> str:

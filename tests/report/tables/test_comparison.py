@@ -76,6 +76,18 @@ def test_adapters_of_one_method_are_contestants(tmp_path):
     assert table.rows[0]["difference"] == pytest.approx(3 / 20)
 
 
+def test_no_runs_are_compared_twice_or_with_themselves(tmp_path):
+    """`method1` is `method1 lora`, the better one, and `baseline1` is `baseline1 lora`."""
+    runs = [
+        train(4, 9, val=0.8, adapter="lora", route="method1"),
+        train(4, 7, val=0.6, adapter="bottleneck", route="method1"),
+        train(4, 6, val=0.5, adapter="lora", route="baseline1"),
+    ]
+    (table,) = pecl.compare(write(tmp_path, *runs), "best")
+    assert {row["first"] for row in table.rows} == {"method1"}
+    assert sorted(row["second"] for row in table.rows) == ["baseline1", "method1 bottleneck", "zero-shot"]
+
+
 @pytest.mark.parametrize("style", ["text", "markdown", "latex", "csv", "json"])
 def test_the_command_writes_every_format(folder, style, tmp_path, capsys):
     command = ["report", str(folder), "--compare", "method1", "baseline1", "--format", style, "--out", str(tmp_path)]
