@@ -198,11 +198,14 @@ class PeftAdapter(ForeignAdapter):
             layer = self.wrapped.get_submodule(f"base_model.model.{path}")
             tokens = _most_frequent(counts, len(holder[NAME]), layer.base_layer.num_embeddings)
             token_ids = torch.tensor(tokens)
-            holder[NAME][:] = token_ids.numpy()
-
             rows = layer.base_layer.weight.detach()[token_ids.to(self.tower.device)]
-            layer.trainable_tokens_delta[NAME].data.copy_(rows)
             layer.trainable_tokens_original[NAME].copy_(rows)
+
+            # The vectors of tokens that were chosen before, by the adapter that a training starts from, are kept
+            delta = layer.trainable_tokens_delta[NAME].data
+            vectors = dict(zip(holder[NAME].tolist(), delta.clone(), strict=True))
+            delta.copy_(torch.stack([vectors.get(token, row) for token, row in zip(tokens, rows, strict=True)]))
+            holder[NAME][:] = token_ids.numpy()
 
     def begin(self, steps: int) -> None:
         """Give the length of the training to a method that allocates ranks by it."""
@@ -260,11 +263,11 @@ class PeftAdapter(ForeignAdapter):
         if hasattr(config, "token_indices"):
             config.token_indices = [int(token) for _, holder in self._indices for token in holder[NAME]]
 
-        pattern = allocation.rank_pattern(self.wrapped)
+        allocates_ranks = hasattr(self.wrapped.base_model, "rankallocator")  # AdaLoRA
         pattern_before = getattr(config, "rank_pattern", None)
         try:
-            if pattern is not None:  # the ranks of these weights; those of a later step may be fewer
-                config.rank_pattern = pattern
+            if allocates_ranks:  # the ranks of these weights; those of a later step may be fewer
+                config.rank_pattern = allocation.rank_pattern(self.wrapped)
             with quiet():
                 get_state = import_peft().get_peft_model_state_dict
                 state = get_state(self.wrapped, adapter_name=NAME, save_embedding_layers=False)
@@ -274,7 +277,7 @@ class PeftAdapter(ForeignAdapter):
                 written.inference_mode = True
                 written.save_pretrained(str(folder))
         finally:
-            if pattern is not None:
+            if allocates_ranks:
                 config.rank_pattern = pattern_before
 
         # without memory that tensors share, such as those of all layers

@@ -1,7 +1,7 @@
 """Folders that PEFT wrote with any of its methods, read as adapters of the engine peft."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +36,7 @@ def read_method(
         WeightsError: the folder is damaged, or changes modules that have no role here.
     """
     document = _read_document(folder / CONFIG_FILE)
+    pattern = document.pop("rank_pattern", None) if document["peft_type"] == "ADALORA" else None
     method = _method_of(document, tower, folder)
 
     try:
@@ -43,6 +44,8 @@ def read_method(
     except (OSError, DamagedFileError) as error:
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
     check_finite(tensors, folder / WEIGHTS_FILE)
+    if pattern:
+        tensors = _with_cut_ranks(tensors, pattern, folder)
 
     adapter = cast(PeftAdapter, attach(tower, method))
     try:
@@ -122,6 +125,24 @@ def _is_named(path: str, names: str | Iterable[str]) -> bool:
     return any(path == name or path.endswith(f".{name}") for name in names)
 
 
+def _with_cut_ranks(
+    tensors: Mapping[str, torch.Tensor], pattern: Mapping[str, Sequence[bool]], folder: Path
+) -> dict[str, torch.Tensor]:
+    """Return AdaLoRA's factors with all ranks of the training; those that it cut, which PEFT does not write, are 0."""
+    whole = dict(tensors)
+    try:
+        for name, kept in pattern.items():
+            path, _, _ = name.rpartition(".lora_E")  # perhaps with the name of an adapter after it
+            ranks = torch.tensor(kept).nonzero().flatten()
+            for factor, axis in (("lora_E", 0), ("lora_A", 0), ("lora_B", 1)):
+                key = f"{_PREFIX}{path}.{factor}"
+                shape = [len(kept) if i == axis else size for i, size in enumerate(tensors[key].shape)]
+                whole[key] = torch.zeros(shape).index_copy(axis, ranks, tensors[key].float())
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+        raise WeightsError(f"{folder}: rank_pattern does not fit the weights ({one_line(error)})") from error
+    return whole
+
+
 def _without_prefix(tensors: Mapping[str, torch.Tensor], tower: MultilingualTextEncoder) -> dict[str, torch.Tensor]:
     """Return tensors with the names that they have on the encoder alone, whatever model PEFT had wrapped around it."""
     family = architecture_of(tower.backbone)
@@ -137,6 +158,10 @@ def _load(adapter: PeftAdapter, tensors: Mapping[str, torch.Tensor], folder: Pat
             outcome = import_peft().set_peft_model_state_dict(adapter.wrapped, dict(tensors))
     except PEFT_ERRORS as error:
         raise WeightsError(f"{folder} does not fit its config: {one_line(error)}") from error
+
+    live = {id(parameter) for parameter in adapter.wrapped.parameters()}
+    if not live.issuperset(id(parameter) for _, parameter in adapter.own_parameters()):
+        raise WeightsError(f"{folder}: pecl cannot read weights for which PEFT changes the shapes of its modules")
 
     if outcome.unexpected_keys:
         raise WeightsError(f"{folder / WEIGHTS_FILE}: {outcome.unexpected_keys[0]} is of no module of the text tower")

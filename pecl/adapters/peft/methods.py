@@ -23,6 +23,7 @@ _NO_OPTIONS = frozenset(
         *("runtime_config", "target_parameters", "task_type"),
     }
 )
+_INHERITED = {"adalora": ("r", "rank_pattern")}  # it has init_r and target_r, and chooses the pattern itself
 _FILLED = {"total_step": UNKNOWN_STEPS, "progressbar": False}
 
 # Methods that cannot work on a text tower: the reason, and the nearest adapter that can
@@ -109,7 +110,8 @@ def option_types(method: str) -> dict[str, Any]:
         hints = typing.get_type_hints(config_class)
     except (NameError, TypeError):  # a name that PEFT imports for type checkers only
         hints = {}
-    names = [field.name for field in fields(config_class) if field.name not in _NO_OPTIONS]
+    without = _NO_OPTIONS.union(_INHERITED.get(method, ()))
+    names = [field.name for field in fields(config_class) if field.name not in without]
     counted = {TOKENS: int} if method == "trainable_tokens" else {}
     return {name: hints.get(name, str) for name in names} | counted
 

@@ -12,6 +12,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import read_adapter
 from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE
 from pecl.adapters.peft.methods import TRIED, config_classes
+from pecl.adapters.peft.spec import parse_adapter
 from pecl.adapters.spec import describe
 from pecl.errors import ConfigError, WeightsError
 
@@ -104,6 +105,44 @@ def test_options_are_those_of_the_folder(options, spec, tmp_path):
     embeddings, file = embed_read(tmp_path)
     assert describe(file.configs) == spec
     torch.testing.assert_close(embeddings, expected, rtol=0, atol=1e-5)
+
+
+def adalora_with_cut_ranks(cut):
+    """Return a tower with AdaLoRA, random factors and these ranks of each layer cut, and the adapter."""
+    tower = tiny_tower()
+    adapter = attach(tower, parse_adapter("adalora:init_r=4,target_r=2"), seeds=[1])
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in adapter.own_parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator)
+        if "lora_E" in name:
+            parameter.data[cut] = 0
+    return tower, adapter
+
+
+@pytest.mark.parametrize("cut", [[], [1, 2], [0, 1, 2, 3]])
+def test_ranks_that_adalora_cut_are_zero_again(cut, tmp_path):
+    """PEFT's file holds only the ranks that are left."""
+    tower, adapter = adalora_with_cut_ranks(cut)
+    adapter.config.rank_pattern = {"of": "a later step"}
+    adapter.write_folder(tmp_path)
+    assert adapter.config.rank_pattern == {"of": "a later step"}
+    embeddings, _ = embed_read(tmp_path)
+    torch.testing.assert_close(embeddings, embed(tower), rtol=0, atol=1e-5)
+
+    in_peft = tiny_tower()
+    in_peft.backbone = peft.PeftModel.from_pretrained(in_peft.backbone, tmp_path).eval().get_base_model()
+    torch.testing.assert_close(embed(in_peft), embed(tower), rtol=0, atol=1e-5)
+
+
+def test_a_pattern_of_other_weights_is_refused(tmp_path):
+    _, adapter = adalora_with_cut_ranks([1, 2])
+    adapter.write_folder(tmp_path)
+    document = json.loads((tmp_path / CONFIG_FILE).read_text("utf-8"))
+    name = min(document["rank_pattern"])
+    for pattern in ({name: [True] * 4}, {name: "x"}, {"other.lora_E.default": [True]}):
+        (tmp_path / CONFIG_FILE).write_text(json.dumps({**document, "rank_pattern": pattern}), "utf-8")
+        with pytest.raises(WeightsError, match="rank_pattern does not fit the weights"):
+            read_adapter(tmp_path, tiny_tower())
 
 
 def test_names_of_a_model_around_the_encoder_are_left_out(tmp_path):

@@ -161,3 +161,17 @@ def test_a_method_that_mixes_texts_is_refused_when_it_is_tried(monkeypatch):
     assert tower.adapter is None
     assert tower.backbone is backbone
     attach(tower, parse_adapter("lora"))
+
+
+def test_chosen_tokens_keep_the_vectors_that_they_start_from():
+    tower = tiny_tower()
+    words = tower.backbone.get_input_embeddings().weight.detach().clone()
+    adapter = attach(tower, parse_adapter("trainable_tokens:tokens=3"), seeds=[1])
+    adapter.choose(0, [[[5, 5, 5, 6, 6, 7]]])
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter += 1.0
+
+    adapter.choose(0, [[[5, 5, 5, 6, 6, 8]]])
+    (delta,) = adapter.parameters()
+    torch.testing.assert_close(delta.detach().reshape(3, -1), words[[5, 6, 8]] + torch.tensor([[1.0], [1.0], [0.0]]))

@@ -33,6 +33,7 @@ WRONG = (
     ("adalora:total_step=3,tinit=5", "engine peft: adalora: "),
     ("vera:target_modules=querry", "vera: unknown role 'querry'.*did you mean 'query'"),
     ("vera:bias=all", "vera: unknown option 'bias'"),
+    ("adalora:r=4", "adalora: unknown option 'r'.*init_r"),
     ("vera+lora", "expected one of PEFT's methods, such as lora, got vera and lora"),
     ("head", "expected one of PEFT's methods, such as lora, got none"),
     ("vera+bottleneck", "got bottleneck: use --engine pecl"),
