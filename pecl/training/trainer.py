@@ -157,6 +157,8 @@ class Trainer:
 
                 bar.update()
 
+        if self.saved_step < self.step:  # all slots stopped before the last step
+            self._save()
         if self.average is not None:
             self.average.fill()
         return self.records

@@ -123,6 +123,18 @@ def check(rows, result):
     assert recall == (STEPS[-1], pytest.approx(expected))
 
 
+def test_the_curve_of_a_run_that_is_pruned_has_its_validations(small, tmp_path):
+    class Prune(pecl.Callback):
+        def after_step(self, event):
+            if event.step == 5:
+                event.prune()
+
+    (outcome,) = pecl.train_fleet([{**small, "report_to": "csv"}], callbacks=[Prune()])
+    assert (outcome.status, outcome.steps) == ("pruned", 5)
+    rows = read_csv(tmp_path / "results", outcome.name)
+    assert [step for name, step, _ in rows if name == "validation_recall"] == [2, 4]
+
+
 class SaveOnlyUntil(pecl.Callback):
     """Lets the state be saved after each step up to one."""
 

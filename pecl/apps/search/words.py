@@ -84,7 +84,8 @@ class Selection(NamedTuple):
         """Restrict the selection to `rows`, (M,) ascending."""
         groups = [np.intersect1d(group, rows) for group in self.groups]
         selected = rows if self.rows is None else np.intersect1d(self.rows, rows)
-        return self._replace(rows=selected, groups=tuple(group for group in groups if len(group)))
+        selection = self._replace(rows=selected, groups=tuple(group for group in groups if len(group)))
+        return selection if selection.groups else selection.without_names()
 
     def without_names(self) -> "Selection":
         """Return the selection by days and folder alone."""
@@ -101,7 +102,7 @@ class Selection(NamedTuple):
             clauses.append(self.dated.sentence)
 
         if self.rows is not None and not len(self.rows):
-            clauses.append("no photograph is of these days")
+            clauses.append("no photograph is of these days or in this folder")
         return "; ".join(clauses)
 
 

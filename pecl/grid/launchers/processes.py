@@ -148,8 +148,15 @@ def _ended(worker: _Worker) -> Event:
     last_line = _close(worker)
     if status in (0, BAD_INPUT, CANNOT_WRITE, BUSY):
         return end_event(worker.task, status, last_line)
-    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+    how = f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit status {status}"
     return end_event(worker.task, status, f"the worker {how}: {last_line}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most signals of real time have no name
+        return f"signal {number}"
 
 
 def _close(worker: _Worker) -> str:

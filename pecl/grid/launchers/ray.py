@@ -61,7 +61,7 @@ class Ray:
                         try:
                             status, sentence = ray.get(reference)
                         except RayError as error:
-                            last_line = str(error).strip().splitlines()[-1]
+                            last_line = str(error).strip().rpartition("\n")[2]
                             status = 1
                             sentence = f"the Ray task ended without a result ({type(error).__name__}: {last_line})"
                         yield end_event(waiting.pop(reference), status, sentence)

@@ -113,5 +113,5 @@ def _ended(job: Any, task: Task) -> Event:
     problem = job.exception()
     if problem is None:
         return end_event(task, *job.result())
-    first_line = str(problem).strip().splitlines()[0]
+    first_line = str(problem).strip().partition("\n")[0]
     return end_event(task, 1, f"Slurm job {job.job_id} ended without a result ({first_line}); see {job.paths.stderr}")
