@@ -50,7 +50,7 @@ ELSEWHERE = {
 }  # how commands begin that another test runs as the page has them
 # They write for every other package; train five grids; draw all plots and the page
 SLOW = ("docs/interop.md", "docs/results.md", "docs/reports.md")
-LONGEST = 20  # most minutes of a block that a slow test runs; longer blocks are only parsed
+LONGEST = 15  # most minutes of a block that a slow test runs; longer blocks are only parsed
 ADAPTERS = ("cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
 
 
