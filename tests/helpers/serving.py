@@ -28,6 +28,7 @@ from pecl.apps.serving.photographs import Photographs
 from pecl.apps.serving.server import Server, make_app
 from pecl.apps.serving.service import Service
 from pecl.apps.serving.sockets import LOOPBACK, open_socket
+from pecl.data.restoring import restored
 
 LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
 
@@ -148,6 +149,10 @@ def _alone(language):
 
 
 def expected(texts, languages):
-    """The embeddings of texts, each alone in a tower of its language alone: whatever a bank or a pass might mix up."""
-    rows = [_alone(language).encode_text([text]) for text, language in zip(texts, languages, strict=True)]
+    """The embeddings of texts, each alone in a tower of its language alone: whatever a bank or a pass might mix up.
+
+    A text is read as people of its language write it.
+    """
+    written = restored(texts, [language or "en" for language in languages])
+    rows = [_alone(language).encode_text([text]) for text, language in zip(written, languages, strict=True)]
     return torch.nn.functional.normalize(torch.cat(rows), dim=1)
