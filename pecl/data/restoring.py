@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pecl.data.languages import LANGUAGES, find_name
 from pecl.data.normalization import DOTLESS_I, normalize_text
-from pecl.data.spellings import lower, typed_forms, upper, without_marks
+from pecl.data.spellings import APOSTROPHES, lower, typed_forms, upper, without_marks
 
 _FOLDER = Path(__file__).with_name("restorations")
 _LEAST_PAIRS = 2  # occurrences of a pair of words that is kept
@@ -38,7 +38,6 @@ _MARKS = (
 WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}\u200c\u200d]|['’ʼʻ](?=[^\W\d_]))*")
 # A word that does not begin a sentence, so that its capital, if it has one, is its own
 _INSIDE = re.compile(rf"(?<=[\w,;] ){WORD.pattern}")
-_APOSTROPHES = str.maketrans(dict.fromkeys("ʻʼ‘’ʽ", "'"))
 _START = ""  # in the place of the word before the first one
 
 
@@ -141,7 +140,7 @@ def has_no_marks(text: str, language: str) -> bool:
 
     An apostrophe of any form is no mark: telephones write the curly one.
     """
-    return without_marks(text, language) == text.translate(_APOSTROPHES)
+    return without_marks(text, language) == text.translate(APOSTROPHES)
 
 
 def by_typed_form(words: Iterable[str], language: str) -> dict[str, list[str]]:

@@ -17,12 +17,13 @@ from pecl.data.normalization import DOTLESS_I
 
 Translation = dict[int, str]  # as in `str.translate`
 
+APOSTROPHES = str.maketrans(dict.fromkeys("ʻʼ‘’ʽ", "'"))
 # Latin letters that Unicode does not decompose, in the letters of a keyboard without them
 _LETTERS = str.maketrans(
     dict(zip("đłøıħŧðɓɗƙƴɛɔəŋɖƒɣɩʋĸ", "dloihtdbdkyeoendfgivk", strict=True))
     | dict(zip("ĐŁØĦŦÐƁƊƘƳƐƆƏŊƉƑƔƖƲ", "DLOHTDBDKYEOENDFGIV", strict=True))
     | {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "þ": "th", "Þ": "Th"}
-    | dict.fromkeys("ʻʼ‘’ʽ", "'")
+    | APOSTROPHES
 )
 # What people of a language type for a letter, where that is not the letter without its mark
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})

@@ -131,12 +131,12 @@ def _with_cut_ranks(
     """Return AdaLoRA's factors with all ranks of the training; those that it cut, which PEFT does not write, are 0."""
     whole = dict(tensors)
     try:
-        for name, kept in pattern.items():
+        for name, has_rank in pattern.items():
             path, _, _ = name.rpartition(".lora_E")  # perhaps with the name of an adapter after it
-            ranks = torch.tensor(kept).nonzero().flatten()
+            ranks = torch.tensor(has_rank).nonzero().flatten()
             for factor, axis in (("lora_E", 0), ("lora_A", 0), ("lora_B", 1)):
                 key = f"{_PREFIX}{path}.{factor}"
-                shape = [len(kept) if i == axis else size for i, size in enumerate(tensors[key].shape)]
+                shape = [len(has_rank) if i == axis else size for i, size in enumerate(tensors[key].shape)]
                 whole[key] = torch.zeros(shape).index_copy(axis, ranks, tensors[key].float())
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
         raise WeightsError(f"{folder}: rank_pattern does not fit the weights ({one_line(error)})") from error
