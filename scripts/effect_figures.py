@@ -14,9 +14,9 @@ from pecl.config import schedule_for
 from pecl.data.languages import language_name
 from pecl.files import write_bytes
 from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
-from pecl.report.tables import Candidate
+from pecl.report.selection.candidates import Candidate
+from pecl.report.selection.groups import BOOTSTRAP, intervals
 from pecl.report.tables.disparity import english_of
-from pecl.report.tables.groups import BOOTSTRAP, intervals
 
 # of Okabe & Ito's, and a marker
 COLOURS = {"cs": ("#0072B2", "o"), "de": ("#D55E00", "s"), "fr": ("#009E73", "^")}

@@ -28,8 +28,8 @@ from pecl.adapters.ready import ready_adapters
 from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml, schedule_for
 from pecl.files import sha256_file
 from pecl.machine import BF16, FP32
-from pecl.report.tables import Candidate, chosen_candidates
-from pecl.report.tables.groups import intervals
+from pecl.report.selection.candidates import Candidate, chosen_candidates
+from pecl.report.selection.groups import intervals
 from pecl.results.result import Result
 
 PAGE = ROOT / "docs" / "effect.md"

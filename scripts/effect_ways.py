@@ -9,7 +9,7 @@ from effect_figures import by_size, gap_of, parameters
 from marked import table, trained
 
 from pecl.config.routes import ROUTES
-from pecl.report.tables import Candidate, chosen_candidates
+from pecl.report.selection.candidates import Candidate, chosen_candidates
 
 LANGUAGES = ("cs", "de", "fr")
 

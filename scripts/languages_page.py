@@ -30,7 +30,7 @@ from pecl.data.languages import LANGUAGES, language_name
 from pecl.data.spellings import AS_WRITTEN, SPELLINGS
 from pecl.files import load_json, write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
-from pecl.report.tables.groups import BOOTSTRAP, intervals
+from pecl.report.selection.groups import BOOTSTRAP, intervals
 from pecl.results.result import OTHER_TEXT, Result
 
 PAGE = ROOT / "docs" / "languages.md"

@@ -34,7 +34,7 @@ from pecl.experiment.distil import distil_config, fall, run_together
 from pecl.experiment.loading import TrainingDataCache
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
-from pecl.report.tables.groups import intervals
+from pecl.report.selection.groups import intervals
 from pecl.results.result import OTHER_TEXT, TrainingResult, collect, trainings, verify
 
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"

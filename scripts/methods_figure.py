@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pecl.report.plots.style import GREY, Plot, name_at, panels, styled
-from pecl.report.tables.groups import BOOTSTRAP
+from pecl.report.selection.groups import BOOTSTRAP
 from pecl.results.result import Result
 
 ENGINES = {"PEFT": ("#0072B2", "o"), "pecl": ("#D55E00", "s")}  # of Okabe & Ito's, and a marker

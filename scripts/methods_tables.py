@@ -20,9 +20,9 @@ from pecl.config import read_yaml
 from pecl.data.languages import language_name
 from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
+from pecl.report.selection.groups import group_of, intervals
 from pecl.report.significance import holm, sign_flip_p
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.groups import group_of, intervals
 from pecl.results.result import OTHER_TEXT, Result, collect_runs
 
 PAGE = ROOT / "docs" / "methods.md"

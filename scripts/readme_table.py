@@ -12,10 +12,10 @@ from marked import ROOT, complete, main, table, trained
 
 from pecl.config import DISTIL_DEFAULTS
 from pecl.data.languages import ENGLISH, language_name
-from pecl.report.tables import Candidate, best_of_methods, group_of
+from pecl.report.selection.candidates import Candidate, best_of_methods
+from pecl.report.selection.groups import group_of, intervals
+from pecl.report.selection.methods import DISTILLED, FEW_SHOT
 from pecl.report.tables.disparity import english_of, gap_to_english, reference_remark
-from pecl.report.tables.groups import intervals
-from pecl.report.tables.methods import DISTILLED, FEW_SHOT
 from pecl.results.result import Result
 
 ROUTES = ("method1", "method2")  # routes that search with the original captions

@@ -13,10 +13,10 @@ from statistics import mean
 from marked import ROOT, complete, main, table, trained
 
 from pecl.data.languages import ENGLISH
+from pecl.report.selection.candidates import Candidate, chosen_candidates
+from pecl.report.selection.groups import intervals
 from pecl.report.significance import holm, sign_flip_p
-from pecl.report.tables import Candidate, chosen_candidates
 from pecl.report.tables.disparity import english_of
-from pecl.report.tables.groups import intervals
 from pecl.report.tables.scores import COMPARISONS
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT

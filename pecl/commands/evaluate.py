@@ -10,7 +10,9 @@ from pecl.errors import ConfigError
 from pecl.experiment.evaluation import evaluate, with_adapter
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
-from pecl.report.tables import Column, evaluations_table, plain_table, reported
+from pecl.report.tables.layout import plain_table, reported
+from pecl.report.tables.lists import evaluations_table
+from pecl.report.tables.table import Column
 from pecl.results.command import EVALUATE_FLAGS
 from pecl.retrieval.measures import RECALL_AT
 

@@ -110,7 +110,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     if parsed.best_of is None:
         return expand(values)
 
-    from pecl.report.tables import chosen_candidates
+    from pecl.report.selection.candidates import chosen_candidates
 
     training_results = trainings(collect([parsed.best_of]))
     if not training_results:
@@ -140,7 +140,9 @@ def _devices(parsed: argparse.Namespace) -> list[str]:
 
 
 def _print_tables(outcome: GridOutcome) -> None:
-    from pecl.report.tables import chosen_candidates, reported, runs_table
+    from pecl.report.selection.candidates import chosen_candidates
+    from pecl.report.tables.layout import reported
+    from pecl.report.tables.lists import runs_table
 
     if outcome.complete:
         cli.print_text(reported(runs_table(outcome.complete)))

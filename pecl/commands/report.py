@@ -10,12 +10,13 @@ from pecl.commands import options as cli
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import quoted
+from pecl.report.selection.groups import select
 from pecl.report.summary import LINES, summary_tables, summary_text
-from pecl.report.tables import FORMATS, TABLES, Report, Table, report
+from pecl.report.tables import TABLES, Report, report
 from pecl.report.tables.comparison import comparison_tables
-from pecl.report.tables.formats import ENDINGS
-from pecl.report.tables.groups import select
+from pecl.report.tables.formats import ENDINGS, FORMATS
 from pecl.report.tables.paper import paper_tables
+from pecl.report.tables.table import Table
 from pecl.results.result import Result, UnfinishedRun, collect_runs
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import RunPlan, plan_runs, status_of
 from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
-from pecl.report.tables import reported, runs_table
+from pecl.report.tables.layout import reported
+from pecl.report.tables.lists import runs_table
 from pecl.results.result import Outcome, TrainingResult, UnfinishedRun
 from pecl.training.distributed import launched
 

@@ -7,9 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.report.tables import Report, Table, report
+from pecl.report.selection.groups import select
+from pecl.report.tables import Report, report
 from pecl.report.tables.comparison import comparison_tables
-from pecl.report.tables.groups import select
+from pecl.report.tables.table import Table
 from pecl.results.result import AnyRun, Result, Run, TrainingResult, UnfinishedRun, collect, collect_runs
 from pecl.retrieval.measures import METRIC
 

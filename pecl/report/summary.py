@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pecl.data.languages import ENGLISH
 from pecl.errors import not_none, one_line
-from pecl.report.tables.candidates import best_of_methods, by_gain
+from pecl.report.selection.candidates import best_of_methods, by_gain
+from pecl.report.selection.groups import Group, by_arithmetic, by_group, grouped
+from pecl.report.selection.methods import method_labels, method_of
 from pecl.report.tables.disparity import english_of, find_english, gap_to_english, reference_remark
-from pecl.report.tables.groups import Group, by_arithmetic, by_group, grouped
 from pecl.report.tables.layout import shortened, text_table, wrapped
-from pecl.report.tables.methods import method_labels, method_of
 from pecl.report.tables.scores import candidates_frame
 from pecl.report.tables.table import SHORT_ID, Column, Frame, Row, Table, difference, frame_of
 from pecl.results.result import Result, TrainingResult, UnfinishedRun, trainings

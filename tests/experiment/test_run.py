@@ -20,8 +20,8 @@ from pecl.errors import ConfigError, DivergedError, PeclError
 from pecl.experiment.evaluation import evaluate
 from pecl.experiment.run import result_of, train, train_fleet
 from pecl.files import sha256_file
+from pecl.report.selection.candidates import chosen_candidates
 from pecl.report.tables import report
-from pecl.report.tables.candidates import chosen_candidates
 from pecl.results.folder import read_manifest
 from pecl.results.parts import GalleryRecord
 from pecl.results.result import collect, collect_runs, read_result, read_run

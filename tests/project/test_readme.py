@@ -9,9 +9,9 @@ from helpers.project import ROOT, script
 from pecl.cli import build_parser
 from pecl.commands import COMMANDS
 from pecl.report.plots import draw_plots
+from pecl.report.selection.candidates import chosen_candidates
+from pecl.report.selection.groups import group_of, intervals
 from pecl.report.summary import summary_tables
-from pecl.report.tables import chosen_candidates, group_of
-from pecl.report.tables.groups import intervals
 from pecl.results.result import collect, read_run
 
 README = " ".join((ROOT / "README.md").read_text("utf-8").split())

@@ -8,8 +8,8 @@ import pytest
 from helpers.report_results import evaluate, train, unfinished, write
 
 from pecl.cli import main
+from pecl.report.selection.candidates import best_of_methods
 from pecl.report.summary import LINES, summary_tables, summary_text
-from pecl.report.tables import best_of_methods
 
 
 def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():

@@ -31,8 +31,8 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, DataError
 from pecl.files import check_absent
-from pecl.report.tables.candidates import chosen_candidates
-from pecl.report.tables.groups import group_of, grouped
+from pecl.report.selection.candidates import chosen_candidates
+from pecl.report.selection.groups import group_of, grouped
 from pecl.results.result import collect, trainings
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)

@@ -8,7 +8,8 @@ from pecl.commands import evaluate
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
-from pecl.report.tables import Column, plain_table
+from pecl.report.tables.layout import plain_table
+from pecl.report.tables.table import Column
 
 
 @cli.command(

@@ -17,7 +17,7 @@ from pecl.data.custom.sources import parse_sources
 from pecl.data.languages import LANGUAGES, language_name
 from pecl.data.registry import DATASETS, is_read
 from pecl.encoders.pairs import MINI, PAIRS
-from pecl.report.tables.groups import group_of
+from pecl.report.selection.groups import group_of
 from pecl.results.result import TrainingResult
 
 # do not describe the training

@@ -15,8 +15,9 @@ from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.loading import load_captions
 from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.files.progress import Bar
-from pecl.report.tables import BEST, best_of_methods, by_group, group_of
-from pecl.report.tables.methods import method_labels
+from pecl.report.selection.candidates import best_of_methods
+from pecl.report.selection.groups import BEST, by_group, group_of
+from pecl.report.selection.methods import method_labels
 from pecl.report.tables.table import SHORT_ID
 from pecl.results.folder import Nearest, read_manifest, read_retrieved
 from pecl.results.result import Run, TrainingResult, trainings

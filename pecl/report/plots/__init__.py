@@ -17,8 +17,9 @@ from pecl.report.plots.recall import draw_gap_closed, draw_recall
 from pecl.report.plots.sizes import draw_parameters, draw_shots
 from pecl.report.plots.style import FORMATS, NotDrawn, Plot, styled
 from pecl.report.plots.training import draw_curves, draw_heat_map
-from pecl.report.tables import Group, Table, by_group
+from pecl.report.selection.groups import Group, by_group
 from pecl.report.tables.formats import escape_markdown
+from pecl.report.tables.table import Table
 from pecl.results.result import Result, TrainingResult, trainings
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from pecl.data.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, Plot
+from pecl.report.selection.groups import Group, grouped
 from pecl.report.tables.comparison import BY_LANGUAGE, OVER_LANGUAGES
-from pecl.report.tables.groups import Group, grouped
 from pecl.report.tables.table import Row, Table, seeds_text
 
 ALL_LANGUAGES = "all languages"

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from pecl.data.languages import ENGLISH, language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
-from pecl.report.tables import Candidate, Group, best_of_methods
-from pecl.report.tables.candidates import by_gain
+from pecl.report.selection.candidates import Candidate, best_of_methods, by_gain
+from pecl.report.selection.groups import Group, grouped
+from pecl.report.selection.methods import Method, method_labels
 from pecl.report.tables.disparity import english_of, gap_to_english
-from pecl.report.tables.groups import grouped
-from pecl.report.tables.methods import Method, method_labels
 from pecl.results.result import Result, TrainingResult
 
 _ROW_HEIGHT = 0.17  # inches: height of a method's row, in a figure with few rows

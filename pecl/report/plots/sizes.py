@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from pecl.data.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import GREY, SCORE, NotDrawn, Plot
-from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
-from pecl.report.tables.candidates import Setting, by_gain, varying
+from pecl.report.selection.candidates import Candidate, Setting, by_gain, candidates_by_method, varying
+from pecl.report.selection.groups import Group, group_of
+from pecl.report.selection.methods import FEW_SHOT, Method, method_labels
 from pecl.report.tables.columns import setting_text
-from pecl.report.tables.methods import FEW_SHOT, Method, method_labels
 from pecl.results.result import Result, TrainingResult
 
 _LINE_HEIGHT = 0.115  # inches: a line of an adapter's name

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pecl.report.tables import Candidate, Group
-from pecl.report.tables.methods import Method
+from pecl.report.selection.candidates import Candidate
+from pecl.report.selection.groups import Group
+from pecl.report.selection.methods import Method
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval

@@ -16,10 +16,9 @@ from pecl.config import ExperimentConfig
 from pecl.data.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, SCORE, NotDrawn, Plot
-from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method
-from pecl.report.tables.candidates import by_gain
-from pecl.report.tables.groups import grouped
-from pecl.report.tables.methods import Method, method_labels
+from pecl.report.selection.candidates import Candidate, best_of_methods, by_gain, candidates_by_method
+from pecl.report.selection.groups import Group, grouped
+from pecl.report.selection.methods import Method, method_labels
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result, TrainingResult
 from pecl.retrieval.measures import bootstrap_interval

@@ -9,11 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError, WeightsError
+from pecl.report.selection.candidates import (
+    Candidate,
+    best_of_methods,
+    candidates_by_method,
+    chosen_candidates,
+    setups_of,
+)
+from pecl.report.selection.groups import BEST, Group, by_group, group_of, grouped, select
 from pecl.report.tables import scores
-from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
-from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, select
 from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.lists import evaluations_table, runs_table
 from pecl.report.tables.published import published_table

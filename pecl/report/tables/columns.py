@@ -8,8 +8,8 @@ from typing import Any
 
 from pecl.config import IDENTITY_DEFAULTS
 from pecl.config.routes import WITHOUT_ANCHOR
-from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import group_of
+from pecl.report.selection.candidates import Candidate, varying
+from pecl.report.selection.groups import group_of
 from pecl.report.tables.table import RUN, Column, Frame, Row, difference
 from pecl.results.result import Result, TrainingResult
 

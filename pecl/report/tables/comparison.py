@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.report.selection.candidates import Candidate, candidates_by_method
+from pecl.report.selection.groups import Group, by_group, intervals
+from pecl.report.selection.methods import method_labels
 from pecl.report.significance import holm, sign_flip_p, two_level_interval, wilcoxon_p
-from pecl.report.tables.candidates import Candidate, candidates_by_method
 from pecl.report.tables.columns import ZERO_SHOT
-from pecl.report.tables.groups import Group, by_group, intervals
-from pecl.report.tables.methods import method_labels
 from pecl.report.tables.table import Column, Row, Table, difference, frame_of
 from pecl.results.result import Result, TrainingResult, trainings
 from pecl.retrieval.measures import LEVEL, SAMPLES

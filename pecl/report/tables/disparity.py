@@ -11,9 +11,9 @@ import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
-from pecl.report.tables.candidates import Candidate, Setting, recorded_fields, varying
+from pecl.report.selection.candidates import Candidate, Setting, recorded_fields, varying
+from pecl.report.selection.groups import Group, by_arithmetic, group_of, grouped
 from pecl.report.tables.columns import ZERO_SHOT, setting_remark, setting_text
-from pecl.report.tables.groups import Group, by_arithmetic, group_of, grouped
 from pecl.report.tables.table import SHORT_ID, Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from pecl.report.tables.candidates import differing_fields
+from pecl.report.selection.candidates import differing_fields
+from pecl.report.selection.groups import BEST, group_of, intervals
 from pecl.report.tables.columns import (
     ADAPTER,
     GALLERY,
@@ -20,7 +21,6 @@ from pecl.report.tables.columns import (
     origin_values,
     setting_columns,
 )
-from pecl.report.tables.groups import BEST, group_of, intervals
 from pecl.report.tables.table import Column, Row, Table, difference, frame_of, interval_column
 from pecl.results.result import Result, TrainingResult
 from pecl.retrieval.measures import METRIC, RECALL_AT

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from pecl.files.typed_json import encode
-from pecl.report.tables.groups import by_arithmetic, grouped
+from pecl.report.selection.groups import by_arithmetic, grouped
 from pecl.report.tables.table import Column, Row, Table, frame_of
 from pecl.results.result import Result
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pecl.config.routes import ROUTES
-from pecl.report.tables.candidates import Candidate, recorded_fields, varying, with_several, without
+from pecl.report.selection.candidates import Candidate, recorded_fields, varying, with_several, without
+from pecl.report.selection.groups import group_of, intervals
 from pecl.report.tables.columns import (
     ADAPTER,
     GALLERY,
@@ -27,7 +28,6 @@ from pecl.report.tables.columns import (
     setting_remark,
     stated_fields,
 )
-from pecl.report.tables.groups import group_of, intervals
 from pecl.report.tables.table import Column, Frame, Row, Table, difference, frame_of
 
 # (aligned route, baseline): the baseline has the same query and no anchor

@@ -13,7 +13,7 @@ from functools import cached_property
 from string import Formatter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pecl.report.tables.groups import BOOTSTRAP, Group
+from pecl.report.selection.groups import BOOTSTRAP, Group
 from pecl.results.result import Result
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pecl.report.plots import draw_plots, write_plots
-from pecl.report.tables.methods import method_labels, method_of
+from pecl.report.selection.methods import method_labels, method_of
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from helpers.report_results import evaluate, train
 
-from pecl.report.tables import FORMATS, report
-from pecl.report.tables.formats import escape_latex, escape_markdown
+from pecl.report.tables import report
+from pecl.report.tables.formats import FORMATS, escape_latex, escape_markdown
 from pecl.report.tables.layout import laid_out
 
 AWKWARD = r"a_b & 5% {x} #1 | <i> \ ~^ $y$ `c`* +0.5"  # not so long that its middle is left out

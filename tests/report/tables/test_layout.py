@@ -5,8 +5,9 @@ import pytest
 from helpers.project import ROOT
 from helpers.report_results import both, changed, made
 
-from pecl.report.tables import FORMATS, report
-from pecl.report.tables.groups import intervals
+from pecl.report.selection.groups import intervals
+from pecl.report.tables import report
+from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.layout import laid_out, shortened, text_table
 from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.table import Column, Table, frame_of

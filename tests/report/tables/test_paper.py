@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.encoders.towers import PAIRS
-from pecl.report.tables import chosen_candidates
+from pecl.report.selection.candidates import chosen_candidates
 from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.published import published_table, read_published
 

@@ -5,7 +5,8 @@ import pytest
 from helpers.report_results import both, changed, evaluate, made, ranked, train, unfinished
 
 from pecl.errors import DataError
-from pecl.report.tables import chosen_candidates, report
+from pecl.report.selection.candidates import chosen_candidates
+from pecl.report.tables import report
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.scores import COMPARISONS, aligned_table, candidates_frame
 from pecl.report.tables.table import INTERVAL

@@ -13,8 +13,8 @@ import numpy as np
 from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
 from pecl.data.languages import language_name
 from pecl.errors import DataError
-from pecl.report.tables.groups import BEST, Group, group_of, grouped
-from pecl.report.tables.methods import method_of
+from pecl.report.selection.groups import BEST, Group, group_of, grouped
+from pecl.report.selection.methods import method_of
 from pecl.results.result import Result, TrainingResult, where
 
 _STATED = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # the table's heading or the row states them
