@@ -54,7 +54,7 @@ def _copy(
     fingerprint: str | None = None,
 ) -> MultilingualTextEncoder:
     """Return a tower with the settings of `tower` and a copy of its encoder; `memo` has further copies, by id."""
-    return MultilingualTextEncoder(
+    copied = MultilingualTextEncoder(
         backbone,
         tower.tokenizer,
         copy.deepcopy(tower.head, memo),
@@ -66,6 +66,8 @@ def _copy(
         respells=tower.respells,
         fingerprint=fingerprint,
     )
+    copied.lock = tower.lock
+    return copied
 
 
 class SlottedTower:

@@ -230,6 +230,9 @@ def language_values(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     if "language" in values:
         languages = values["language"]
         names = languages if isinstance(languages, list) else str(languages).split(",")
+        if not names:
+            raise ConfigError("language: got an empty list, expected one value or more")
+
         for note in filter(None, map(shared_code, map(str, names))):
             logger.info(note)
         return [{**values, "language": name} for name in names]

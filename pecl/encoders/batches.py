@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pecl.encoders.embeddings import TokenStore
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, is_text
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
 # share of a batch's positions: `batches` stays below it, and a pass with more padding is packed
@@ -33,7 +33,7 @@ def lengths_of(token_ids: TokenIds) -> np.ndarray:
 def as_texts(texts: str | Iterable[str]) -> list[str]:
     """Return one text or several as a list. Raise DataError for any other value."""
     if isinstance(texts, str):
-        return [texts]
+        texts = [texts]
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
         raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
 
@@ -41,6 +41,8 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
     for i, text in enumerate(text_list):
         if not isinstance(text, str):
             raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
+        if not is_text(text):
+            raise DataError(f"texts: expected a text at position {i}, got {text!r}, which UTF-8 cannot hold")
 
     return text_list
 

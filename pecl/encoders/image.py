@@ -14,7 +14,7 @@ from pecl.encoders.decoding import batches, batches_ahead
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.folding import folded
 from pecl.encoders.runtime import Runtime
-from pecl.errors import DataError
+from pecl.errors import ConfigError, DataError
 from pecl.files.images import ImageFiles, to_rgb
 
 Picture = str | Path | Image.Image
@@ -118,12 +118,16 @@ class ImageEncoder(Tower):
 
         Raises:
             DataError: a file cannot be read, or an item is neither a path nor a Pillow image.
+            ConfigError: `batch_size` is below 1.
 
         Example:
             >>> image = pecl.load_image_encoder("mini")
             >>> image.encode_image("dog.jpg").shape
             torch.Size([1, 256])
         """
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"batch_size: expected at least 1, got {batch_size}")
+
         size = batch_size or self.default_batch_size
         has_more = isinstance(images, Sequence) and len(images) > size
         embeddings = self._encode(as_pictures(images), size, is_ahead=has_more)

@@ -17,7 +17,7 @@ import torch
 from pecl.data.normalization import NORMALIZATION
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings, TokenStore
-from pecl.encoders.store import EmbeddingStore, text_embeddings
+from pecl.encoders.store import EmbeddingStore, check_plain, text_embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around
 from pecl.files import default_cache_dir, sha256_file, sha256_json, sha256_lines
@@ -106,8 +106,10 @@ def frozen_embeddings(
 ) -> torch.Tensor | Embeddings:
     """Embed texts of one language without an adapter: (N, D) in memory, or `Embeddings` in files for a long list.
 
-    `store` is the tower's own store; the files of long lists lie in its folder.
+    `store` is the tower's own store; the files of long lists lie in its folder. Raise ValueError for
+    a tower with an adapter.
     """
+    check_plain(tower)
     if len(texts) < LARGE:
         return text_embeddings(tower, texts, store, language)
 

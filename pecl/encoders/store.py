@@ -204,6 +204,8 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
     """Return the store of a tower on this device and number of threads: last digits of embeddings depend on both."""
     device = tower.device.type
     identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
+    if tower.dtype != torch.float32:  # the fingerprint may be that of the weights before a conversion
+        identity.append(str(tower.dtype))
     if tower.runtime is not None:
         identity.append(f"{tower.runtime.name}, {tower.runtime.precision}")
     elif isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
@@ -286,6 +288,12 @@ def image_embeddings(
         raise (unreadable_error(images, failed) if failed else error) from None
 
 
+def check_plain(tower: MultilingualTextEncoder) -> None:
+    """Raise ValueError for a tower with an adapter: its embeddings would be stored as those of the plain tower."""
+    if tower.adapter is not None:
+        raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
+
+
 def text_embeddings(
     tower: MultilingualTextEncoder,
     texts: Iterable[str],
@@ -298,10 +306,11 @@ def text_embeddings(
     `language` is that of all texts, see `Tokenizing.tokenize`. Raise ValueError for a tower with an
     adapter.
     """
-    if tower.adapter is not None:
-        raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-
+    check_plain(tower)
     all_texts = list(texts)
+    if not all_texts:
+        return torch.empty(0, tower.embedding_dim)
+
     index_of = {text: i for i, text in enumerate(dict.fromkeys(all_texts))}
     token_ids = tower.tokenize(list(index_of), language)
 

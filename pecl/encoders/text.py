@@ -24,6 +24,7 @@ from pecl.encoders.bfloat16 import Bfloat16Linear, holds_states
 from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers, LayerStates
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
+from pecl.encoders.lock import Lock
 from pecl.encoders.passes.choice import choose_pass
 from pecl.encoders.passes.inputs import PassInputs
 from pecl.encoders.pooling import POOLINGS
@@ -101,6 +102,9 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.dropout_seeds = DropoutSeeds()  # shared by all dropouts, see `use_row_dropout`
         self.cached_layers: CachedLayers | None = None  # see `caching`
         self._earlier_states: LayerStates | None = None  # of the last cache
+        # held while texts are tokenised or embedded, which set the slots, the attention and the tokenizer's limit;
+        # towers that share weights share it
+        self.lock = Lock()
         self.packing = True  # whether a batch with much padding is computed without it
         self.runtime: Runtime | None = None  # computes the backbone in place of PyTorch
         self._fingerprint = fingerprint
@@ -294,7 +298,9 @@ class MultilingualTextEncoder(Tokenizing, Tower):
                     places = batch.indices.tolist()
                     if only is None or not only.isdisjoint(places):
                         rows = None if slots is None else slots[batch.indices]
-                        yield places, encode(batch.input_ids, batch.attention_mask, rows).float().cpu()
+                        with self.lock:
+                            embeddings = encode(batch.input_ids, batch.attention_mask, rows)
+                        yield places, embeddings.float().cpu()
                     bar.update(len(places))
         finally:
             self.train(training)

@@ -14,7 +14,8 @@ from pecl.data.respelling import Respelling, shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
 from pecl.encoders.families import TextFamily, family_of, first_position, longest_sequence
-from pecl.errors import ConfigError
+from pecl.encoders.lock import Lock
+from pecl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,6 +37,7 @@ class Tokenizing:
     name: str
     # whether texts in some scripts are first written in another one, see `pecl.data.respelling`
     respells: bool
+    lock: Lock
 
     @property
     def family(self) -> TextFamily | None:
@@ -65,17 +67,19 @@ class Tokenizing:
                 tokenizer's default, which is English.
 
         Raises:
-            DataError: `texts` is neither a text nor several.
+            DataError: `texts` is neither a text nor several, or there are not as many languages.
             ConfigError: the tower has no token for a language.
         """
         texts = as_texts(texts)
         if not texts:
             return []
 
-        language = language or self.language
-        languages = [language] * len(texts) if isinstance(language, str) else language
+        languages = self._languages(len(texts), language or self.language)
         texts = self.as_read(texts, languages)
-        rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        prefixed = self._prefixed(texts)
+        with self.lock:  # the limit is a setting of the tokenizer
+            rows = self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
+
         self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]
         if self.names_languages and languages is not None:
@@ -86,6 +90,16 @@ class Tokenizing:
         if cut:
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
+
+    def _languages(self, number: int, language: str | Sequence[str] | None) -> Sequence[str] | None:
+        """Return the language of each of `number` texts; None if none is known."""
+        if language is None:
+            return None
+        if isinstance(language, str):
+            return [language] * number
+        if len(language) != number or not all(isinstance(name, str) for name in language):
+            raise DataError(f"language: expected a language for each of {number} texts, got {language!r}")
+        return language
 
     def respelling(self, language: str) -> Respelling | None:
         """Return the map through which the tower reads texts of `language`; None if it reads their own letters."""
@@ -161,7 +175,8 @@ class Tokenizing:
     def whole(self, text: str) -> list[int]:
         """Return the token ids of a text, with the prefix and special tokens, without a limit of length."""
         # `tokenize` warns itself
-        return self.tokenizer(self._prefixed([text])[0], verbose=False)["input_ids"]
+        with self.lock:
+            return self.tokenizer(self._prefixed([text])[0], verbose=False)["input_ids"]
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
         clean = cleaning(self.clean) if self.clean else str

@@ -4,6 +4,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -189,15 +190,21 @@ def environment() -> Environment:
         except PackageNotFoundError:
             versions[package] = None
 
-    commit = None
-    is_dirty = None
-    hashes = _git("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")  # fails in a checkout of something else
-    if hashes:
-        commit = hashes.splitlines()[0]
-        is_dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE))
-
     machine = Machine(platform.platform(), torch.get_num_threads())
-    return Environment(versions, machine, commit, is_dirty)
+    return Environment(versions, machine, *_checkout())
+
+
+@cache
+def _checkout() -> tuple[str | None, bool | None]:
+    """Return the commit of the checkout that pecl runs from, and whether it has changes; None without a checkout.
+
+    It is read once, when a process records its first run: the process keeps the code that it has loaded.
+    """
+    hashes = _git("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")  # fails in a checkout of something else
+    if not hashes:
+        return None, None
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)
+    return hashes.splitlines()[0], bool(changes)
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,6 +1,8 @@
 """The bank of many languages, and its files, on tiny towers."""
 
 import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,22 @@ def test_mixed_batch_equals_each_language_alone(spec):
     for i, language in enumerate(MIXED):
         torch.testing.assert_close(mixed[i], by_itself[LANGUAGES.index(language)][i], rtol=0, atol=1e-5)
     assert bank.encode_text([], language="de").shape == (0, 8)
+
+
+def test_threads_get_the_embeddings_of_their_own_language(bank):
+    expected = embeddings_of(bank)
+    languages = [*LANGUAGES] * 30
+    with ThreadPoolExecutor(6) as threads:
+        embeddings = list(threads.map(lambda language: bank.encode_text(TEXTS, language), languages))
+    for language, rows in zip(languages, embeddings, strict=True):
+        torch.testing.assert_close(rows, expected[language], rtol=0, atol=1e-6)
+
+
+def test_a_tower_with_its_lock_is_copied_and_pickled(bank):
+    tower = bank.tower
+    for copied in (copy.deepcopy(tower), pickle.loads(pickle.dumps(tower))):
+        assert copied.lock is not tower.lock
+        assert torch.equal(copied.encode_text(TEXTS), tower.encode_text(TEXTS))
 
 
 @pytest.mark.parametrize("removed", ["de", "cs"])

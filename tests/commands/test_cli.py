@@ -143,6 +143,13 @@ def test_a_dry_run_of_an_evaluation_refuses_what_the_evaluation_would(flags, sen
     assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.csv", "there.safetensors"]
 
 
+@pytest.mark.parametrize("command", ["train", "distil", "evaluate"])
+def test_an_empty_list_of_languages_is_refused(command, tmp_path, capsys):
+    (tmp_path / "none.yaml").write_text("language: []\n")
+    assert main([command, "--config", str(tmp_path / "none.yaml"), "--dry-run"]) == 2
+    assert "language: got an empty list" in capsys.readouterr().err
+
+
 def test_no_language_is_trained_if_another_cannot_be(tmp_path, capsys):
     assert main(["train", "--language", "de,nl", "--epochs", "1", "--out", str(tmp_path / "results")]) == 2
     assert "scenes has no captions in Dutch" in capsys.readouterr().err

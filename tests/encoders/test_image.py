@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import Towers
-from pecl.errors import DataError
+from pecl.errors import ConfigError, DataError
 
 
 def to_pixels(image):
@@ -46,6 +46,12 @@ def test_images_are_encoded_in_order_and_in_batches():
     found = tower.encode_image(colours(*values), batch_size=3, normalize=False)
     assert found.tolist() == [list(map(float, value)) for value in values]
     assert tower.backbone.batch_sizes == [3, 3, 1]
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_has_an_image(batch_size):
+    with pytest.raises(ConfigError, match="batch_size: expected at least 1"):
+        encoder().encode_image(colours(1), batch_size)
 
 
 def test_a_generator_is_read_one_batch_at_a_time():

@@ -8,6 +8,8 @@ from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences, tiny_tower
 
 import pecl.encoders.large
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
 from pecl.config import make_config
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.large import frozen_embeddings, tokens_of
@@ -67,6 +69,15 @@ def test_frozen_embeddings_are_those_of_the_tower_and_go_on_where_they_were(all_
     assert isinstance(found, Embeddings)
     torch.testing.assert_close(found[:], tower.encode_text(TEXTS, normalize=False), rtol=1e-5, atol=1e-6)
     assert torch.equal(found[2:9:3], found[[2, 5, 8]])
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_a_tower_with_an_adapter_has_no_frozen_embeddings(all_are_long, monkeypatch, tmp_path, long):
+    monkeypatch.setattr(pecl.encoders.large, "LARGE", 1 if long else 1000)
+    tower = tiny_tower()
+    attach(tower, parse_adapter("lora"))
+    with pytest.raises(ValueError, match="without adapter"):
+        frozen_embeddings(tower, TEXTS, EmbeddingStore("x", tmp_path))
 
 
 def test_damaged_embeddings_are_made_again(all_are_long, tmp_path, caplog):

@@ -186,3 +186,19 @@ def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):
     with pytest.raises(DataError, match="the weights of the tower t are damaged"):
         store.get(["a"], lambda places: [(places, torch.full((1, 4), torch.nan))])
     assert "a" not in EmbeddingStore("t", tmp_path)
+
+
+def test_a_tower_in_half_precision_has_a_store_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path))
+    tower, half = tiny_tower(), tiny_tower()
+    assert half.fingerprint == tower.fingerprint  # computed before the conversion
+    half.to(torch.bfloat16)
+    rounded = text_embeddings(half, sentences(4), store_of(half))
+    plain = text_embeddings(tower, sentences(4), store_of(tower))
+    assert torch.equal(plain, tower.encode_text(sentences(4), normalize=False))
+    assert not torch.equal(plain, rounded)
+
+
+def test_no_texts_are_no_rows(tmp_path):
+    tower = tiny_tower()
+    assert text_embeddings(tower, [], EmbeddingStore("x", tmp_path)).shape == (0, tower.embedding_dim)

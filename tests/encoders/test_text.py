@@ -1,4 +1,5 @@
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from pecl.encoders.batches import batches
 from pecl.encoders.pooling import POOLINGS
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 
 TOWER = tiny_tower()  # for what leaves it as it is
 
@@ -66,6 +67,26 @@ def test_one_text_is_one_row_and_a_generator_several():
     one, many = TOWER.encode_text("ein Hund"), TOWER.encode_text(text for text in ("ein Hund", "e"))
     assert one.shape == (1, 8)
     torch.testing.assert_close(one, many[:1])
+
+
+@pytest.mark.parametrize("languages", [["de"], ["de", None]])
+def test_texts_and_languages_that_do_not_fit_are_refused(languages):
+    with pytest.raises(DataError, match=r"^language: expected a language for each of 2 texts, got "):
+        tiny_tower().tokenize(["a", "b"], languages)
+
+
+def test_a_text_that_utf_8_cannot_hold_is_refused():
+    with pytest.raises(DataError, match="expected a text at position 1"):
+        tiny_tower().tokenize(["a", "\ud800"])
+
+
+def test_threads_do_not_change_each_others_limit_of_length():
+    tower = tiny_tower()
+    tower.max_length = 16
+    long_texts = ["a dog " * 300, "a dog"]
+    with ThreadPoolExecutor(6) as threads:
+        rows = [row for rows in threads.map(tower.tokenize, [long_texts] * 300) for row in rows]
+    assert max(map(len, rows)) == 16
 
 
 def test_fingerprint_covers_weights_and_settings():

@@ -109,6 +109,7 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def said():
+        pecl.results.parts._checkout.cache_clear()  # as in a new process
         found = environment()
         return found.commit, found.dirty
 
@@ -125,3 +126,4 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
     assert said() == (commit, False)
     (checkout / "results.py").write_text("2")
     assert said() == (commit, True)
+    pecl.results.parts._checkout.cache_clear()

@@ -19,7 +19,7 @@ import torch
 
 from pecl.encoders.loading.e5 import EMBEDDING_NAMES, E5File
 from pecl.errors import OutputError
-from pecl.files import default_cache_dir, load_json, open_regular, write_json, write_stream
+from pecl.files import default_cache_dir, load_json, locked, open_regular, write_json, write_stream
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ def unpacked_path(sha256: str) -> Path:
 def unpacked(file: E5File, sha256: str, quick: bool = False) -> dict[str, torch.Tensor]:
     """Return the tensors of `file`, which has the given SHA-256, memory-mapped from a file in the cache.
 
-    The first call writes that file, 470 MB for the real tower; all processes share its memory. A
-    damaged file is written again. If it cannot be written, a warning is logged and the tensors are
-    in this process's memory.
+    The first call writes that file, 470 MB for the real tower; all processes share its memory, and
+    those that start meanwhile wait for it. A damaged file is written again. If it cannot be written,
+    a warning is logged and the tensors are in this process's memory.
 
     Args:
         file: the packed weights.
@@ -50,28 +50,35 @@ def unpacked(file: E5File, sha256: str, quick: bool = False) -> dict[str, torch.
         quick: whether the word embeddings are compared only if the time of the file has changed.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
+    from safetensors.torch import load_file
 
     path = unpacked_path(sha256)
-    if not path.exists():
-        logger.info("unpacking the text tower of mini into %s (470 MB), only at the first start", path)
-    elif not is_sound(path, quick):
-        logger.warning("dropping damaged weights %s: they are unpacked again", path)
-    else:
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            logger.warning("%s cannot be read and is unpacked again: %s", path, error)
-
-    tensors = file.read_tensors()
     try:
-        write_stream(path, lambda stream: stream.write(save(tensors)))
-        write_json(_record_path(path), _describe(path))
+        if not is_sound(path, quick):
+            with locked(path.with_suffix(".lock"), f"another process writes {path}", wait=True):
+                if not is_sound(path):
+                    _unpack(file, path)
+        return load_file(path)
     except OutputError as error:
         logger.warning("%s; the text tower of mini is unpacked at every start", error)
-        return tensors
+    except (OSError, SafetensorError) as error:
+        logger.warning("cannot read %s, so the text tower of mini is unpacked in memory: %s", path, error)
 
-    return load_file(path)
+    return file.read_tensors()
+
+
+def _unpack(file: E5File, path: Path) -> None:
+    """Write the tensors of `file`, and then their record."""
+    from safetensors.torch import save
+
+    if path.exists():
+        logger.warning("dropping damaged weights %s: they are unpacked again", path)
+    else:
+        logger.info("unpacking the text tower of mini into %s (470 MB), only at the first start", path)
+
+    tensors = file.read_tensors()
+    write_stream(path, lambda stream: stream.write(save(tensors)))
+    write_json(_record_path(path), _describe(path))
 
 
 def is_sound(path: Path, quick: bool = False) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from pecl.encoders.loading import unpacked as module
 from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.unpacked import is_sound, unpacked, unpacked_path
+from pecl.files import locked
 
 WORDS = "embeddings.word_embeddings.weight"
 SHA256 = "ab" * 32
@@ -104,6 +106,22 @@ def test_other_damage_is_written_again(weights, damage):
         record.write_text(json.dumps({**json.loads(record.read_text()), "others": "0" * 64}))
     weights(2)
     weights(2)
+
+
+def test_a_start_waits_for_another_one_that_has_not_written_its_record_yet(weights, caplog):
+    weights(1)
+    path = unpacked_path(SHA256)
+    record = path.with_suffix(".json")
+    content = record.read_text()
+    record.unlink()
+    with ThreadPoolExecutor(1) as thread:
+        with locked(path.with_suffix(".lock"), "another process writes"):
+            start = thread.submit(weights, 1)
+            with pytest.raises(TimeoutError):
+                start.result(timeout=0.3)
+            record.write_text(content)
+        start.result()
+    assert "damaged" not in caplog.text
 
 
 def test_without_a_writable_folder_every_start_unpacks(weights, monkeypatch, caplog):
