@@ -10,7 +10,7 @@ chose; with `--rates each`, every language chooses its own. Runs lie in `results
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -160,6 +160,15 @@ def runs_of(stage: Stage, results: Mapping[str, Result]) -> dict[float, Result]:
     """Return the runs of a stage among `results` by run id: learning rate -> run of the first seed."""
     ids = {config.lr: config.run_id() for config in expand(fields_of(stage))}
     return {rate: results[run_id] for rate, run_id in ids.items() if run_id in results}
+
+
+def seeds_of(run: Result, results: Iterable[Result]) -> list[Result]:
+    """Return the complete runs among `results` that differ from `run` only in their seed, and `run`, by seed."""
+    alike = []
+    for result in results:
+        if result.status == "complete" and replace(result.config, seed=run.config.seed) == run.config:
+            alike.append(result)
+    return sorted(alike, key=lambda result: result.config.seed)
 
 
 def chosen_rate(results: Sequence[Result]) -> float | None:

@@ -4,7 +4,7 @@
 
 Reads the runs of `scripts/methods.py` in one folder. It writes into the folder of the committed results:
 
-- the results with the chosen learning rates, and those of methods that failed with every rate;
+- the results with the chosen learning rates, of all seeds, and those of methods that failed with every rate;
 - `rates.json`: the score on held-out text, and R@1, with each learning rate;
 - `measures.json`: for each adapter of the first language the bytes of its file, the recall of English captions through
   it, and, in CPU seconds of one thread, a training step and single queries, with the adapter attached and merged.
@@ -73,10 +73,10 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
         run = chosen_of(runs)
         for result in runs.values():
             path = not_none(result.path, "path")
-            if result is run:
-                _keep(result, out)
-            else:  # it was chosen before another rate was tried
+            if result is not run:  # it was chosen before another rate was tried
                 (out / path.name).unlink(missing_ok=True)
+        for result in [run] if run.status != "complete" else methods.seeds_of(run, results.values()):
+            _keep(result, out)
         if stage.language == methods.FIRST:
             chosen[stage.method.name] = run
         if stage.language == methods.FIRST or len(runs) > 1:

@@ -33,10 +33,11 @@ BASE = "lora"  # the method that all others are compared with
 
 @dataclass(frozen=True)
 class Row:
-    """A method, its result in each language, and what was measured for it in the first language."""
+    """A method, its result in each language with seed 1, and what was measured for it in the first language."""
 
     method: methods.Method
     results: dict[str, Result]
+    seeds: dict[str, list[Result]]  # the same runs with all their seeds
     measures: dict[str, Any]
 
     @property
@@ -64,11 +65,12 @@ def rows() -> list[Row]:
     for stage in methods.stages(*methods.table_of(FOLDER)):
         for result in methods.runs_of(stage, results).values():  # only the chosen one is there
             found.setdefault(stage.method, {})[stage.language] = result
-    all_rows = [
-        Row(method, by_language, measures.get(method.name, {}))
-        for method, by_language in found.items()
-        if methods.FIRST in by_language
-    ]
+
+    all_rows = []
+    for method, by_language in found.items():
+        if methods.FIRST in by_language:
+            seeds = {code: methods.seeds_of(run, results.values()) for code, run in by_language.items()}
+            all_rows.append(Row(method, by_language, seeds, measures.get(method.name, {})))
     return sorted(all_rows, key=lambda row: (not row.is_complete, -share(row.first) if row.is_complete else 0.0))
 
 
@@ -154,6 +156,30 @@ def _difference(hits: np.ndarray | None, distance: float, p: float | None) -> li
     return [f"{hits.mean() / distance:+.2f} [{low:+.2f}, {high:+.2f}]", f"{p:.2g}"]
 
 
+def seed_table() -> str:
+    """Tabulate the shares of the gap with several seeds: mean, and standard deviation over seeds."""
+    seeds = {language: _most_seeds(language) for language in languages()}
+    several = [language for language, number in seeds.items() if number > 1]
+    head = ["method"]
+    for language in several:
+        head += [f"{language}: mean of {seeds[language]} seeds", "standard deviation"]
+
+    body = []
+    for row in filter(lambda row: row.is_complete, rows()):
+        cells = []
+        for language in several:
+            shares = [share(result) for result in row.seeds.get(language, [])]
+            is_measured = len(shares) == seeds[language]
+            cells += [f"{np.mean(shares):.3f}", f"{np.std(shares, ddof=1):.3f}"] if is_measured else ["", ""]
+        body.append([_name(row), *cells])
+    return table(head, body)
+
+
+def _most_seeds(language: str) -> int:
+    """Return the largest number of seeds that a method has in a language."""
+    return max(len(row.seeds.get(language, [])) for row in rows())
+
+
 def plain_table() -> str:
     """Tabulate the plain tower."""
     measures = load_json(FOLDER / "measures.json")
@@ -218,7 +244,14 @@ def write_figure(folder: Path) -> None:
     write_bytes(folder / f"{plot.name}.png", plot.render("png"))
 
 
-PARTS = {"progress": progress, "plain": plain_table, "recall": recall_table, "costs": cost_table, "rates": rate_table}
+PARTS = {
+    "progress": progress,
+    "plain": plain_table,
+    "recall": recall_table,
+    "seeds": seed_table,
+    "costs": cost_table,
+    "rates": rate_table,
+}
 
 if __name__ == "__main__":
     if main(__doc__ or "", PAGE, PARTS):

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import logging
+import os
 import random
 from importlib import import_module
 
@@ -53,6 +54,7 @@ def _no_other_test_is_felt(monkeypatch):
     """Have bars, levels of log lines and draws as in a new process, and no line in a file because time went by."""
     monkeypatch.setenv(OFF, "0")  # `--quiet` sets bars off in the environment, for all processes
     monkeypatch.setattr("pecl.files.progress.EVERY", 1e9)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no test cuts the power
     logging.getLogger("pecl").setLevel(logging.NOTSET)
     random.seed(0)
     np.random.seed(0)

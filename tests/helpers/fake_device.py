@@ -9,7 +9,7 @@ torch keeps the registration of a device for the life of the process. It has no 
 outside the fixture no tensor can be made there, and the device reports itself as unavailable.
 """
 
-import traceback
+import inspect
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,9 +160,13 @@ class FakeDevice(TorchDispatchMode):
             self.note(function)
 
     def note(self, function):
-        frames = [frame for frame in traceback.extract_stack() if frame.filename.startswith(_PACKAGE)]
-        places = " < ".join(f"{frame.filename.removeprefix(_PACKAGE)}:{frame.lineno}" for frame in frames[:-4:-1])
-        self.waits.append(f"{function} at {places}")
+        places = []
+        frame = inspect.currentframe()
+        while frame is not None and len(places) < 3:
+            if frame.f_code.co_filename.startswith(_PACKAGE):
+                places.append(f"{frame.f_code.co_filename.removeprefix(_PACKAGE)}:{frame.f_lineno}")
+            frame = frame.f_back
+        self.waits.append(f"{function} at {' < '.join(places)}")
 
 
 def _tensors(values):

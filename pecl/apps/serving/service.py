@@ -171,7 +171,7 @@ class Service:
     def __post_init__(self) -> None:
         self.metrics = Metrics()
         self.stopping = False
-        self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: threads would only wait for each other at the tower
+        self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: a tower takes one thread at a time
         self._decode = ThreadPoolExecutor(2, "pecl-decode")
 
         self._texts = Batcher(self._embed_texts, self._compute, self.limits)
