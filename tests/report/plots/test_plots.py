@@ -128,7 +128,7 @@ def test_no_figure_gives_the_score_of_one_method_to_another():
     """The n-th run of German finds 5 + n of 20; distillation is best in validation."""
     results = [train(4, 5 + n, val=0.5 + 0.01 * n, **values) for n, values in enumerate(METHODS.values())]
     english = evaluate(18, language="en")
-    found = {plot.name: plot for plot in draw_some([*results, english], "recall", "gap-closed").plots}
+    found = {plot.name: plot for plot in draw_some([*results, english], "recall", "gap-closed", "training").plots}
     assert set(found["gap-closed"].runs) == {english.run_id, *(one.run_id for one in results)}
     plots = {name: plot.figure.axes for name, plot in found.items()}
     expected = {name: (5 + n) / 20 for n, name in enumerate(METHODS)}
