@@ -20,6 +20,7 @@ from pecl.experiment.inputs import Inputs
 MOST = 16  # runs of a fleet on a device whose memory is not known
 _SHARE = 0.8  # share of the device's memory
 _PROCESS = 512 << 20  # bytes of Python and libraries
+_COPIES = 6  # of a parameter: value, gradient, two moments of the optimizer, average, best
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -58,7 +59,7 @@ def bytes_of_slot(
     length = int(longest[-1])
     # values per token that a layer keeps for its gradient: width d, the wide layer, and attention
     saved_values = 10 * d + 3 * wide + 4 * heads * length
-    state = 6 * parameters  # value, gradient, two moments, average, best
+    state = _COPIES * parameters
 
     return 4 * (config.num_hidden_layers * saved_values * tokens + state)
 
