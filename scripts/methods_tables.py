@@ -51,6 +51,11 @@ class Row:
         return self.first.status == "complete"
 
     @property
+    def mean_share(self) -> float:
+        """The share of the gap that was closed, mean of all languages."""
+        return float(np.mean([share(result) for result in self.results.values()]))
+
+    @property
     def parameters(self) -> int:
         """The number of trained parameters."""
         return self.first.adapter.trainable
@@ -58,7 +63,7 @@ class Row:
 
 @cache
 def rows() -> list[Row]:
-    """Return a row per method with results in the first language, the best in it first; failed ones come last."""
+    """Return a row per method with results in the first language: the largest mean share first, failed ones last."""
     measures = load_json(FOLDER / "measures.json")
     results = {result.run_id: result for result in collect_runs([FOLDER])}
     found: dict[methods.Method, dict[str, Result]] = {}
@@ -71,7 +76,7 @@ def rows() -> list[Row]:
         if methods.FIRST in by_language:
             seeds = {code: methods.seeds_of(run, results.values()) for code, run in by_language.items()}
             all_rows.append(Row(method, by_language, seeds, measures.get(method.name, {})))
-    return sorted(all_rows, key=lambda row: (not row.is_complete, -share(row.first) if row.is_complete else 0.0))
+    return sorted(all_rows, key=lambda row: (not row.is_complete, -row.mean_share if row.is_complete else 0.0))
 
 
 def gap(result: Result) -> float:
@@ -111,30 +116,54 @@ def progress() -> str:
     return text + (f" Not run yet: {', '.join(waiting)}." if waiting else "")
 
 
-def recall_table() -> str:
-    """Tabulate R@1 and the share of the gap, by language."""
-    base = next(row for row in rows() if row.method.name == BASE)
-    others = [row for row in rows() if row.is_complete and row is not base]
-    differences = {row.method.name: row.first.hits("best") - base.first.hits("best") for row in others}
-    p_values = dict(zip(differences, holm([sign_flip_p(own) for own in differences.values()]), strict=True))
-    head = ["method", "parameters", "lr"]
-    for language in languages():
-        head += [f"{language}: R@1", "share of the gap"]
-    head += [f"{methods.FIRST}: share minus `{BASE}`'s [95 %]", "p (Holm)", "sentences", "English"]
+def share_table() -> str:
+    """Tabulate the share of the gap: the mean of all languages, a comparison with `BASE`, and each language."""
+    clear = clear_differences()
+    head = ["method", "parameters", "lr", f"mean of {len(languages())}", f"better / worse than `{BASE}`"]
+    head += languages()
+
     body = []
     for row in rows():
         if not row.is_complete:
             body.append([_name(row), *["failed"] * (len(head) - 1)])
             continue
-        fields = [_name(row), f"{row.parameters:,}", f"{row.first.config.lr:g}"]
-        for language in languages():
-            result = row.results.get(language)
-            fields += ["", ""] if result is None else [f"{result.recall():.3f}", _share(result)]
-        fields += _difference(differences.get(row.method.name), gap(row.first), p_values.get(row.method.name))
+        fields = [_name(row), f"{row.parameters:,}", f"{row.first.config.lr:g}", f"{row.mean_share:.3f}"]
+        signs = [sign for (name, _), sign in clear.items() if name == row.method.name]
+        fields.append("" if row.method.name == BASE else f"{signs.count(1)} / {signs.count(-1)}")
+        body.append([*fields, *(_share(row.results[code]) if code in row.results else "" for code in languages())])
+    return table(head, body)
+
+
+def clear_differences() -> dict[tuple[str, str], int]:
+    """Return 1 or -1 by (method, language): whether it is better or worse than `BASE` there beyond noise.
+
+    Noise is a sign-flip p of at least .05 after Holm's correction over all methods and languages.
+    """
+    complete_rows = [row for row in rows() if row.is_complete]
+    base = next(row for row in complete_rows if row.method.name == BASE)
+    differences = {}
+    for row in complete_rows:
+        for code in row.results.keys() & base.results.keys():
+            if row is not base:
+                differences[row.method.name, code] = row.results[code].hits("best") - base.results[code].hits("best")
+
+    p_values = holm([sign_flip_p(values) for values in differences.values()])
+    return {
+        key: 1 if values.mean() > 0 else -1
+        for (key, values), p in zip(differences.items(), p_values, strict=True)
+        if p < 0.05
+    }
+
+
+def recall_table() -> str:
+    """Tabulate R@1 by language."""
+    body = []
+    for row in filter(lambda row: row.is_complete, rows()):
+        recalls = [f"{row.results[code].recall():.3f}" if code in row.results else "" for code in languages()]
         english = row.measures.get("english")
         sentences = row.first.recall(OTHER_TEXT, "best")
-        body.append([*fields, f"{sentences:.3f}", "" if english is None else f"{english:.3f}"])
-    return table(head, body)
+        body.append([_name(row), *recalls, f"{sentences:.3f}", "" if english is None else f"{english:.3f}"])
+    return table(["method", *languages(), "sentences", "English"], body)
 
 
 def _name(row: Row) -> str:
@@ -146,14 +175,6 @@ def _name(row: Row) -> str:
 def _share(result: Result) -> str:
     low, high = share_interval(result)
     return f"{share(result):.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _difference(hits: np.ndarray | None, distance: float, p: float | None) -> list[str]:
-    """Return the cells of a difference to the base, as a share of the gap."""
-    if hits is None or p is None:
-        return ["", ""]
-    low, high = intervals([hits])[0] / distance
-    return [f"{hits.mean() / distance:+.2f} [{low:+.2f}, {high:+.2f}]", f"{p:.2g}"]
 
 
 def seed_table() -> str:
@@ -233,13 +254,14 @@ def _rate(scores: dict[str, Any], rate: str) -> str:
 
 
 def write_figure(folder: Path) -> None:
-    """Draw the shares of all methods in the first language, and their frontier over parameters."""
+    """Draw the shares of all methods in each language, their means, and the frontier of means over parameters."""
+    complete_rows = [row for row in rows() if row.is_complete]
     points = [
-        Point(row.method.name, row.parameters, share(row.first), *share_interval(row.first))
-        for row in rows()
-        if row.is_complete
+        Point(row.method.name, row.parameters, row.mean_share, [share(result) for result in row.results.values()])
+        for row in complete_rows
     ]
-    plot = draw(points, language_name(methods.FIRST), [row.first for row in rows() if row.is_complete])
+    results = [result for row in complete_rows for result in row.results.values()]
+    plot = draw(points, languages(), results)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / f"{plot.name}.png", plot.render("png"))
 
@@ -247,6 +269,7 @@ def write_figure(folder: Path) -> None:
 PARTS = {
     "progress": progress,
     "plain": plain_table,
+    "shares": share_table,
     "recall": recall_table,
     "seeds": seed_table,
     "costs": cost_table,
