@@ -45,6 +45,11 @@ class _Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse arguments; an error names the command, the unknown argument and the nearest flag."""
         parsed, unrecognized = super().parse_known_args(args, namespace or argparse.Namespace())
+        words = [action.dest for action in self._actions if action.nargs == "*" and not action.option_strings]
+        if words and not any(argument.startswith("-") for argument in unrecognized):
+            # argparse gives up on words that follow a flag: `pecl search INDEX --language cs pes`
+            setattr(parsed, words[0], [*getattr(parsed, words[0]), *unrecognized])
+            unrecognized = []
         if unrecognized:
             flag = unrecognized[0].partition("=")[0]
             self.error(f"unrecognized arguments: {' '.join(unrecognized)}{suggest(flag, self._option_string_actions)}")

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from pecl.apps.harness.run import HARNESSES, evaluate_with
+from pecl.apps.harness.run import HARNESSES, check_harness, evaluate_with
 from pecl.commands import evaluate
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
@@ -25,6 +25,7 @@ def run(parsed: argparse.Namespace) -> None:
 
     if parsed.correct_hubs or parsed.presence:
         raise ConfigError("--harness: expected neither --correct-hubs nor --presence with it")
+    check_harness(parsed.harness, cli.language_configs(parsed))  # in a dry run, too
     evaluate.evaluate_languages(parsed, _measure_with_harness)
 
 

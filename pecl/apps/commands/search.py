@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pecl.adapters.ready import PLAIN
 from pecl.apps.commands.flags import BACKEND
 from pecl.apps.search.index import Hit, ImageIndex, check_top
 from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import UNNAMED, CollectionRows
-from pecl.apps.search.query import Query, QueryLanguage
+from pecl.apps.search.query import Query, QueryLanguage, named_language
 from pecl.commands import options as cli
 from pecl.data.languages import language_code
 from pecl.encoders.pairs import PAIRS
@@ -44,7 +45,7 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.argument("--collection", "collection of the server at --url, for --engine qdrant", metavar="NAME"),
     cli.argument("--vector", "vector of the images in --collection, if vectors have names", metavar="NAME"),
     cli.argument("--profile", "pair of towers for --embeddings and --collection (default: mini)"),
-    cli.argument("--language", "language of the text (default: detected from it)"),
+    cli.argument("--language", "language of the text, or none for the plain tower (default: detected from it)"),
     cli.path("--image", "query image; text and image weigh equally", "FILE"),
     cli.argument("--minus", "negative query: its embedding is subtracted", metavar="TEXT"),
     cli.argument("--after", "taken on this day or later, such as 2019-07-14 or 2019", metavar="DAY"),
@@ -83,7 +84,7 @@ def run(parsed: argparse.Namespace) -> None:
         text=parsed.text,
         image=None if parsed.image is None else Path(parsed.image),
         minus=parsed.minus,
-        language=parsed.language,
+        language=named_language(parsed.language),
         after=parsed.after,
         before=parsed.before,
         names=parsed.words,
@@ -123,7 +124,7 @@ def _check(parsed: argparse.Namespace) -> None:
 
     check_top(parsed.top)
     # the language of an adapter may have no code
-    if parsed.language is not None and not parsed.adapter:
+    if parsed.language not in (None, PLAIN) and not parsed.adapter:
         language_code(parsed.language)
 
     if parsed.html is not None:

@@ -27,18 +27,8 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dic
             images, or embedded by another program.
         PeclError: as `evaluate`.
     """
-    if harness not in HARNESSES:
-        raise ConfigError(unknown("harness", harness, HARNESSES))
-
-    package, measure = HARNESSES[harness]
-    if find_spec(package) is None:
-        raise ConfigError(f"harness {harness} is not installed: {install('harness')} (mteb needs Python >= 3.11)")
-
-    for config in configs:
-        if config.gallery != "images":
-            raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
-        if config.image_embeddings is not None:
-            raise ConfigError(f"--harness {harness}: expected no --embeddings with it: {harness} embeds images itself")
+    check_harness(harness, configs)
+    _, measure = HARNESSES[harness]
 
     rows = []
     for config in configs:
@@ -53,6 +43,22 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dic
             rows.append(row | {f"pecl recall@{k}": result.recall(k=k, direction=direction) for k in RECALL_AT})
 
     return rows
+
+
+def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> None:
+    """Raise ConfigError if a harness cannot measure configs, see `evaluate_with`."""
+    if harness not in HARNESSES:
+        raise ConfigError(unknown("harness", harness, HARNESSES))
+
+    package, _ = HARNESSES[harness]
+    if find_spec(package) is None:
+        raise ConfigError(f"harness {harness} is not installed: {install('harness')} (mteb needs Python >= 3.11)")
+
+    for config in configs:
+        if config.gallery != "images":
+            raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
+        if config.image_embeddings is not None:
+            raise ConfigError(f"--harness {harness}: expected no --embeddings with it: {harness} embeds images itself")
 
 
 def _with_mteb(inputs: Inputs, towers: Towers, text: AdapterBank) -> Recalls:

@@ -148,7 +148,13 @@ class _Renewal:
         self.again = ""
 
         self.unused = before.head if before and options.rebuild and before.head.url else None
-        self.contents_before = {entry.fingerprint for entry in before.entries} if before else set[str]()
+        # whose photographs may still be there
+        self.unread_folders = tuple(f"{name}/" for name in source.unreadable)
+        self.contents_before = {
+            entry.fingerprint
+            for entry in (before.entries if before else [])
+            if not entry.name.startswith(self.unread_folders)
+        }
 
         self.before = None if options.rebuild else before
         entries = self.before.entries if self.before else []
@@ -208,7 +214,11 @@ class _Renewal:
         return {photograph.name: describe(self.source.root, photograph) for photograph in bar}
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
-        unchanged: dict[str, Entry] = {}
+        """Return the unchanged entries by name, the photographs to hash, and the unreadable files by name.
+
+        The entries below a folder that cannot be listed count as unchanged: a network disk may have failed briefly.
+        """
+        unchanged = {name: entry for name, entry in self.old.items() if name.startswith(self.unread_folders)}
         suspects: list[Photograph] = []
         failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.source.unreadable.items()}
         tries_again = self.before is not None and self.before.head.decoders != self.head.decoders

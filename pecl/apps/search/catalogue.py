@@ -113,6 +113,11 @@ def photograph_id(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
+def shown_name(name: str) -> str:
+    """Return the name of a photograph or folder as text that JSON can hold; names need not be UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def make_private(folder: Path) -> None:
     """Let only the user read the index in `folder`, and the folder itself if it has no other files."""
     with contextlib.suppress(OSError):  # another user's, or a file system without rights
@@ -138,6 +143,9 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
         with _transaction(path, "rw", "BEGIN") as database:
             yield database
     except sqlite3.Error as error:
+        # A lost table is damage; a lock, or a disk that fails, may pass
+        if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such"):
+            raise DataError(f"cannot read {path}: {error}; try again") from error
         raise damaged(path, error) from error
 
 

@@ -25,10 +25,18 @@ _LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 # Turkish endings and the Russian word for year are part of the date.
 _END = rf"(?!{_LETTER})(?:['’]\w{{1,4}}|\s(?:г\.|год\w?))?"
 # Words between a date and the rest of the query, or between its parts.
-_BEFORE = (
-    "a|in|on|of|from|since|im|am|vom|von|seit|en|le|du|de|del|el|nel|nell|di|"
-    "v|ve|ze|z|od|dne|vo|zo|dňa|w|we|dnia|в|во|от|с"
-)
+_BEFORE = "a|in|on|of|from|im|am|vom|von|en|le|du|de|del|el|nel|nell|di|v|ve|ze|z|dne|vo|zo|dňa|w|we|dnia|в|во|от"
+# Words before a single date that leave one side open
+_SIDES = {
+    "since": "since|seit|ab|depuis|dès|desde|dal|dall|sinds|vanaf|od|с|со|tangu",
+    "later": "after|nach|après|después de|después del|dopo|dopo il|depois de|após|po|после|baada ya",
+    "earlier": "before|vor|avant|antes de|antes del|prima del|prima di|vóór|voor|před|przed|pred|перед|kabla ya",
+    "until": "until|till|up to|bis|jusqu['’]en|jusqu['’]au|hasta|fino al|fino a|até|tot|do|až do|до|hadi",
+}
+_FILLERS = "the|dem|der|zum|le|el|il|roku|rokem|rokom|rokiem"
+# first day, and day after the last one, of an open side: the years that are read
+_EARLIEST = datetime.date(1800, 1, 1)
+_LATEST = datetime.date(2100, 1, 1)
 _BETWEEN = r"(?:(?:of|de|del|den|di|du)\s+)?"
 _UNTIL = r"-|–|—|to|till|until|bis|à|au|až|do|al|a|hasta|fino al|по|до|hadi"
 
@@ -43,7 +51,7 @@ class Days(NamedTuple):
 
     @property
     def phrase(self) -> str:
-        """The days in English: in July 2019, on July 12, 2019, or from 2018 to 2020."""
+        """The days in English: in July 2019, on July 12, 2019, from 2018 to 2020, since 2015, or until 2018."""
         last = self.before - datetime.timedelta(days=1)
         if self._is_of_years:
             ends = [str(self.after.year), str(last.year)]
@@ -52,6 +60,10 @@ class Days(NamedTuple):
         else:
             ends = [f"{day:%B} {day.day}, {day.year}" for day in (self.after, last)]
 
+        if self.before == _LATEST:
+            return f"since {ends[0]}"
+        if self.after == _EARLIEST:
+            return f"until {ends[1]}"
         if ends[0] != ends[1]:
             return f"from {ends[0]} to {ends[1]}"
         return f"in {ends[0]}" if self._is_of_months else f"on {ends[0]}"
@@ -86,6 +98,8 @@ class Days(NamedTuple):
 def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
     """Return the days from the first to the last date in a text, or None if it has none.
 
+    A single date after a word such as `since` or `before` has an open side.
+
     Args:
         text: the query.
         languages: codes of the languages that the person speaks, the first one first.
@@ -98,19 +112,37 @@ def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
 
     ranges: list[tuple[datetime.date, datetime.date]] = []
     written: list[str] = []
+    sides: list[str | None] = []
     for pattern in _patterns():
         for match in pattern.finditer(masked):
-            days = _range(match.groupdict(), is_day_first)
-            if days is not None:
-                ranges.append(days)
-                written.append(match["date"])
-                masked = masked[: match.start()] + _MASK * len(match[0]) + masked[match.end() :]
+            parts = match.groupdict()
+            days = _range(parts, is_day_first)
+            if days is None:
+                continue
+
+            ranges.append(days)
+            written.append(match["date"])
+            sides.append(next((side for side in _SIDES if parts[side]), None))
+
+            # The first part of a range may have no year of its own
+            start = match.start()
+            first_part = _first_part().search(masked, 0, match.start("date"))
+            first_days = None if first_part is None else _first_days(first_part.groupdict(), parts, days, is_day_first)
+            if first_part is not None and first_days is not None:
+                ranges.append(first_days)
+                start = min(start, first_part.start())
+
+            masked = masked[:start] + _MASK * (match.end() - start) + masked[match.end() :]
 
     if not ranges:
         return None
+    if len(ranges) == 1:
+        ranges = [_opened(*ranges[0], sides[0])]
 
     remaining_text = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
     words = re.sub(rf"[\s{_MASK}]+", " ", remaining_text).strip(" ,;:-–—()[]")
+    if not any(character.isalnum() for character in words):
+        words = ""  # a sign between dates
     return Days(min(first for first, _ in ranges), max(before for _, before in ranges), words, tuple(written))
 
 
@@ -166,11 +198,66 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
         rf"{_YEAR}\s+(?P<name>{month_names}){_END}",
         rf"{_YEAR}[./-]{number}(?!\s?[./-]?[0-9]){_END}",
         rf"(?<![./-])(?<![./-]\s){number}[./]\s?{_YEAR}{_END}",
+        rf"{_YEAR}[/–-](?P<last_year>[0-9]{{2}})(?!\s?[./-]?[0-9]){_END}",
         rf"{_YEAR}(?:[年년]|{_END})",
     )
-    start = rf"(?:(?<!\w)(?:{_BEFORE})\s+(?:the\s+)?)?(?<!{_LETTER})"
+    sides = "|".join(f"(?P<{side}>{words})" for side, words in _SIDES.items())
+    start = rf"(?:(?<!\w)(?:{_BEFORE}|{sides})\s+(?:(?:{_FILLERS})\s+)?)?(?<!{_LETTER})"
 
     return tuple(re.compile(f"{start}(?P<date>{form})", re.IGNORECASE) for form in forms)
+
+
+@cache
+def _first_part() -> re.Pattern[str]:
+    """Return the form of a day or month that ends with a word for `until`: 5-, 24.12. bis, June to."""
+    names = {name for language in _table().values() for month in language["names"] for name in month.split()}
+    month = rf"(?P<name>{_alternatives({*names, *map(_plain, names)})})"
+    day = r"(?P<day>[0-9]{1,2})(?:\s?\.|st|nd|rd|th|er|º|°)?"
+    day_and_number = r"(?P<numbered_day>[0-9]{1,2})\.\s?(?P<month>[0-9]{1,2})\.?"
+
+    words = "|".join([_BEFORE, *_SIDES.values()])
+    start = rf"(?<![\w./-])(?:(?:{words})\s+(?:(?:{_FILLERS})\s+)?)?"
+    until = rf"(?:\s*[–—-]\s*|\s+(?:{_UNTIL})\s+(?:(?:{_FILLERS})\s+)?)"
+    form = rf"{start}(?:{day_and_number}|{day}(?:\s*{_BETWEEN}{month})?|{month.replace('name', 'only_name')}){until}$"
+    return re.compile(form, re.IGNORECASE)
+
+
+def _first_days(
+    first: dict[str, str | None],
+    second: dict[str, str | None],
+    second_days: tuple[datetime.date, datetime.date],
+    is_day_first: bool,
+) -> tuple[datetime.date, datetime.date] | None:
+    """Return the days of the first part of a range, which takes the missing month and year of the second; or None."""
+    end = second_days[0]
+    has_day = second_days[1] - end == datetime.timedelta(days=1)
+    day = first["day"] or first["numbered_day"]
+    name = first["name"] or first["only_name"]
+    has_month = bool(name or first["month"])
+    if bool(day) != has_day or not (day or _month(second)):
+        return None
+
+    parts = {"year": str(end.year), "day": day, "name": name, "month": first["month"]}
+    if not has_month:
+        parts["month"] = str(end.month)
+
+    days = _range(parts, is_day_first)
+    if days is not None and days[0] > end and has_month:  # from December to January
+        days = _range({**parts, "year": str(end.year - 1)}, is_day_first)
+    return days
+
+
+def _opened(first: datetime.date, before: datetime.date, side: str | None) -> tuple[datetime.date, datetime.date]:
+    """Return the days of a date with the side open that the word before it names; see `_SIDES`."""
+    if side == "since":
+        return first, _LATEST
+    if side == "later":
+        return before, _LATEST
+    if side == "earlier":
+        return _EARLIEST, first
+    if side == "until":
+        return _EARLIEST, before
+    return first, before
 
 
 def _alternatives(names: Iterable[str]) -> str:
@@ -189,6 +276,11 @@ def _range(
         day, month = _day_and_month(int(parts["one"] or 0), int(parts["two"] or 0), parts["sign"], is_day_first)
 
     try:
+        if parts.get("last_year"):  # 2018/19
+            last_year = year - year % 100 + int(parts["last_year"] or 0)
+            if last_year <= year:
+                return None
+            return datetime.date(year, 1, 1), datetime.date(last_year + 1, 1, 1)
         if day:
             first = datetime.date(year, month, day)
             return first, first + datetime.timedelta(days=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.apps.search.catalogue import Entry, Unreadable
-from pecl.data.custom.photographs import Photograph
+from pecl.data.custom.photographs import NO_STAMP, Photograph
 from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
@@ -83,7 +83,11 @@ def embed(
     from pecl.encoders.store import IMAGE_BATCH, store_of
 
     images = ImageFiles(tuple(root / entry.name for entry in entries))
-    failed: dict[str, Unreadable] = {}  # by fingerprint
+    copies: dict[str, list[int]] = {}  # positions of the entries with the same content, by fingerprint
+    for index, entry in enumerate(entries):
+        copies.setdefault(entry.fingerprint, []).append(index)
+
+    failed: dict[str, Unreadable] = {}  # by name
 
     def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.debug("embedding %d photographs with %s", len(places), tower.name)
@@ -91,7 +95,7 @@ def embed(
             for start in range(0, len(places), IMAGE_BATCH):
                 batch = places[start : start + IMAGE_BATCH]
                 read: list[int] = []
-                embeddings = tower.encode_ahead(_readable(images, entries, batch, read, failed))
+                embeddings = tower.encode_ahead(_readable(images, entries, copies, batch, read, failed))
                 if read:
                     yield read, embeddings
                 progress.update(len(batch))
@@ -100,37 +104,54 @@ def embed(
     embedding_of = {
         entry.fingerprint: row / max(float(np.linalg.norm(row)), 1e-12)
         for entry, row in zip(entries, rows, strict=True)
-        if entry.fingerprint not in failed
-    }
-    unreadable = {
-        entry.name: Unreadable(entry.name, entry.stamp, failed[entry.fingerprint].reason)
-        for entry in entries
-        if entry.fingerprint in failed
+        if entry.name not in failed
     }
 
-    return embedding_of, unreadable
+    return embedding_of, failed
 
 
 def _readable(
     images: ImageFiles,
     entries: list[Entry],
+    copies: dict[str, list[int]],
     batch: list[int],
     read: list[int],
     failed: dict[str, Unreadable],
 ) -> Iterator[Image]:
-    """Yield the readable images of a batch; append their positions to `read`, and add the others to `failed`."""
+    """Yield the readable images of a batch; append their positions to `read`, and add the others to `failed`.
+
+    An image that cannot be read, since its file was deleted meanwhile, is read from a copy.
+    """
     for index in batch:
-        try:
-            picture = images.load(index, entries[index].fingerprint)
-        except DataError as error:
-            failed[entries[index].fingerprint] = _unreadable(entries[index], error)
+        failed_copies: dict[str, Unreadable] = {}
+        for copy in copies[entries[index].fingerprint]:
+            try:
+                picture = images.load(copy, entries[copy].fingerprint)
+            except DataError as error:
+                failed_copies[entries[copy].name] = _unreadable(entries[copy], error)
+            else:
+                read.append(index)
+                yield picture
+                break
         else:
-            read.append(index)
-            yield picture
+            failed.update(failed_copies)
 
 
-def _unreadable(photograph: Photograph | Entry, error: object) -> Unreadable:
+def _unreadable(photograph: Photograph | Entry, error: DataError) -> Unreadable:
     reason = str(error).partition("; replace the file")[0]
     if reason.startswith("cannot read image "):  # the name is shown next to it
         reason = reason.partition(f"{Path(photograph.name).name}: ")[2] or reason
-    return Unreadable(photograph.name, photograph.stamp, reason)
+
+    # Without the stamp of the file, the next update tries it again
+    stamp = NO_STAMP if _may_pass(error) else photograph.stamp
+    return Unreadable(photograph.name, stamp, reason)
+
+
+def _may_pass(error: DataError) -> bool:
+    """Return whether a file may be readable later without a change: the system failed, and not a decoder.
+
+    An error of the system has a number; a file that changed while it was read has no cause.
+    """
+    cause = error.__cause__
+    is_of_system = isinstance(cause, OSError) and cause.errno is not None
+    return cause is None or is_of_system or isinstance(cause, MemoryError)

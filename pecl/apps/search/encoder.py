@@ -167,13 +167,13 @@ class QueryEncoder:
 
     def encode_text(
         self,
-        texts: Sequence[str],
+        texts: str | Sequence[str],
         language: str | Sequence[str | None] | None = None,
     ) -> torch.Tensor:
         """Return the embeddings of N texts, (N, D) float32 of length 1.
 
         Args:
-            texts: N texts.
+            texts: N texts, or one.
             language: code or name of the language of all texts, or of each; None detects it in each
                 text, and `none` uses the plain tower. If the detection is unsure, the embeddings of
                 the likeliest languages are mixed.
@@ -182,6 +182,7 @@ class QueryEncoder:
             ConfigError: no such language, or the number of languages is not N.
             DataError: an item is not a text.
         """
+        texts = [texts] if isinstance(texts, str) else texts
         names = of_each(language, len(texts))
         return self.embed([Query(text, language=named_language(name)) for text, name in zip(texts, names, strict=True)])
 

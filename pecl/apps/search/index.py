@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pecl.apps.backends import TORCH, check_backend
-from pecl.apps.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head
+from pecl.apps.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head, shown_name
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import QdrantSearch
@@ -69,13 +69,16 @@ class ImageIndex:
         backend: str,
     ) -> None:
         check_backend(backend, device)
-        self.folder = find_index(folder)
+        self.folder = find_index(folder).absolute()
         catalogue = read_catalogue(self.folder, to_search=True)
         self.head, self.root = catalogue.head, Path(catalogue.head.root)
         if queries is not None and queries.profile != self.head.profile:
             raise ConfigError(f"queries: expected towers of {self.head.profile}, as the index, got {queries.profile}")
 
         self._entries = catalogue.entries
+        # an index among its photographs moves with them
+        if not self.root.is_dir() and any((self.folder / entry.name).is_file() for entry in self._entries):
+            self.root = self.folder
         self._matrix = catalogue.matrix
         self._queries = queries
         self._adapters = tuple(adapters)
@@ -260,7 +263,8 @@ class ImageIndex:
         selection = select(self.folder, self._rows, text, languages=spoken, after=after, before=before)
         if not folder:
             return selection
-        inside = [row for row, entry in enumerate(self._entries) if entry.name.startswith(f"{folder}/")]
+        start = f"{shown_name(folder)}/"
+        inside = [row for row, entry in enumerate(self._entries) if shown_name(entry.name).startswith(start)]
         return selection.within(np.array(inside, np.int64))
 
     def select_for(self, query: Query, languages: Sequence[str] | None = None) -> Selection:

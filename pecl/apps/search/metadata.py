@@ -67,6 +67,7 @@ _XP = (0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)
 _DATES = {*_TAKEN, *_DIGITIZED}
 _PROPERTIES = {*_TEXTS, *_PEOPLE, *_TREES, *_DATES, _REGION_NAME}
 _DAY = re.compile(r"(\d{4})[:-]?(\d\d)[:-]?(\d\d)", re.ASCII)
+_MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d\d))?$", re.ASCII)
 
 
 class Described(NamedTuple):
@@ -144,7 +145,9 @@ def _read_exif(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
 
     exif = image.getexif()
     metadata.texts.append(_text(exif.get(ExifTags.Base.ImageDescription, "")))
-    metadata.texts += [exif[tag].decode("utf-16-le").rstrip("\0") for tag in _XP if isinstance(exif.get(tag), bytes)]
+    metadata.texts += [
+        exif[tag].decode("utf-16-le", "replace").rstrip("\0") for tag in _XP if isinstance(exif.get(tag), bytes)
+    ]
     inner = exif.get_ifd(ExifTags.IFD.Exif)
 
     for tag, days in (
@@ -219,11 +222,14 @@ def _text(value: Any) -> str:
 
 
 def _valid_days(texts: Iterable[str]) -> Iterator[str]:
-    """Yield the valid dates as 2019-07-14; cameras without a clock write zeros."""
+    """Yield the valid dates as 2019-07-14, months and years as their first day; cameras without a clock write zeros."""
     for text in texts:
-        match = _DAY.match(text.strip())
+        match = _DAY.match(text.strip()) or _MONTH_OR_YEAR.match(text.strip())
+        if match is None:
+            continue
+
+        year, month, day = (*(int(part or 1) for part in match.groups()), 1)[:3]  # a month has no day
         try:
-            if match is not None:
-                yield datetime.date(*map(int, match.groups())).isoformat()
+            yield datetime.date(year, month, day).isoformat()
         except ValueError:
             continue

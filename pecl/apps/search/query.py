@@ -16,7 +16,7 @@ import numpy as np
 from pecl.adapters.ready import PLAIN
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.data.languages import language_code, language_name
-from pecl.errors import ConfigError, DataError, not_none
+from pecl.errors import ConfigError, DataError, is_text, not_none
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,6 +40,8 @@ class QueryLanguage:
 
     def sentence(self, choice: AdapterChoice) -> str:
         """Return the line that a command prints, given the adapter of the language."""
+        if self.guess is None and self.code is None:
+            return "adapter: none (the plain tower)"
         if self.guess is None:
             return f"language: {language_name(not_none(self.code, 'code'))}; {choice.sentence}"
 
@@ -211,6 +213,10 @@ def _make_query(
 ) -> Query:
     from PIL import Image
 
+    for text in (content, minus):
+        if isinstance(text, str) and not is_text(text):
+            raise DataError(f"queries: expected text in UTF-8 at position {number}, got {text!r}")
+
     if isinstance(content, str):
         return Query(text=content, minus=minus, language=language)
     if isinstance(content, Path | Image.Image):
@@ -233,4 +239,7 @@ def _items(queries: Any, width: int) -> list[Any]:
 
     if isinstance(queries, str | Path) or not isinstance(queries, Iterable):
         return [queries]
-    return list(queries)
+
+    queries = list(queries)
+    is_array = [isinstance(item, np.ndarray) or hasattr(item, "detach") for item in queries]
+    return [_items(item[None], width)[0] if array else item for item, array in zip(queries, is_array, strict=True)]

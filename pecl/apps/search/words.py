@@ -267,7 +267,7 @@ def _day(text: str | None, name: str) -> str:
     if text is None:
         return ""
 
-    match = _DAY.fullmatch(text.strip())
+    match = _DAY.fullmatch(str(text).strip())  # 2019, or a datetime.date
     try:
         year, month, day = (int(part or 1) for part in match.groups()) if match else (0, 0, 0)
         return datetime.date(year, month, day).isoformat()

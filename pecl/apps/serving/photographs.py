@@ -9,7 +9,7 @@ import os
 import threading
 from pathlib import Path
 
-from pecl.apps.search.catalogue import FILE, read_head
+from pecl.apps.search.catalogue import FILE, read_head, shown_name
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.thumbnails import THUMBNAIL, read_thumbnail
 from pecl.apps.serving.refusals import Refusal
@@ -66,7 +66,7 @@ class Photographs:
 
     def name(self, path: Path) -> str:
         """Return a path relative to the folder of photographs, as text that JSON can hold."""
-        return os.fsencode(path.relative_to(self.root)).decode("utf-8", "backslashreplace")
+        return shown_name(os.fspath(path.relative_to(self.root)))
 
     def picture(self, identity: str, size: int) -> bytes:
         """Return the photograph with the id `identity` as JPEG, its longer side at most `size` pixels.

@@ -26,7 +26,7 @@ from pecl.apps.search.encoder import embed_queries
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.languages import accepted_languages, named_languages, system_languages
 from pecl.apps.search.options import keep_languages
-from pecl.apps.search.query import Query, QueryLanguage, choose_language
+from pecl.apps.search.query import Query, QueryLanguage, choose_language, named_language
 from pecl.apps.search.thumbnails import THUMBNAIL
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.models import Models, TextJob
@@ -86,7 +86,8 @@ async def search(
 async def languages(body: PersonLanguages, photographs: Searched) -> None:
     """Store the person's languages in the index; 409 if it cannot be written."""
     try:
-        await asyncio.to_thread(keep_languages, photographs.index().folder, body.languages)
+        index = await asyncio.to_thread(photographs.index)
+        await asyncio.to_thread(keep_languages, index.folder, body.languages)
     except ConfigError as error:
         raise bad(str(error), "languages") from error
     except (DataError, OutputError, BusyError) as error:
@@ -106,7 +107,7 @@ def _about(service: Service, request: Request) -> dict[str, Any]:
         "languages": [
             {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
         ],
-        "spoken": _spoken(request, photographs, []),
+        "spoken": _spoken(request, None if photographs is None else photographs.index(), []),
         "page": next((code for code in _accepted(request) if code in STRINGS), ENGLISH),
     }
 
@@ -115,7 +116,7 @@ def _accepted(request: Request) -> tuple[str, ...]:
     return accepted_languages(request.headers.get("accept-language"))
 
 
-def _spoken(request: Request, photographs: Photographs | None, named: list[str]) -> tuple[str, ...]:
+def _spoken(request: Request, index: ImageIndex | None, named: list[str]) -> tuple[str, ...]:
     """Return the codes of the person's languages: of the request, else of the index, the browser or the system.
 
     Raises:
@@ -126,7 +127,7 @@ def _spoken(request: Request, photographs: Photographs | None, named: list[str])
             return named_languages(named)
         except ConfigError as error:
             raise bad(str(error), "languages") from error
-    languages = () if photographs is None else photographs.index().head.languages
+    languages = () if index is None else index.head.languages
     return languages or _accepted(request) or system_languages()
 
 
@@ -147,14 +148,15 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         text=body.query,
         image=picture,
         minus=body.minus,
-        language=body.language,
+        language=named_language(body.language),
         after=body.after,
         before=body.before,
         folder=body.folder.strip("/"),
         names=body.words,
     )
-    index = photographs.index()  # one state, even if it is updated meanwhile
-    among = _spoken(request, photographs, body.languages)
+    # One state, even if it is updated meanwhile; an update may keep it waiting
+    index = await asyncio.to_thread(photographs.index)
+    among = _spoken(request, index, body.languages)
     selection = await _select(index, query, among)
     query = query.without_dates(selection)
 

@@ -124,3 +124,15 @@ def test_index_prints_each_count_in_its_place(monkeypatch, capsys):
         "there: 10 photographs (1 new, 2 changed, 3 moved, 4 removed)",
         "5 have metadata that cannot be read, whose words are not searched",
     ]
+
+
+def test_words_may_follow_a_flag(indexed, capsys):
+    expected = printed(capsys, "search", indexed, "pes na pláži", "--language", "cs").out
+    assert printed(capsys, "search", indexed, "--language", "cs", "pes", "na", "pláži").out == expected
+    assert main(["search", str(indexed), "pes", "--langage", "cs"]) == 2
+
+
+def test_the_language_none_is_the_plain_tower(indexed, capsys):
+    document = json.loads(printed(capsys, "search", indexed, "pes", "--language", "none", "--json").out)
+    assert (document["language"], document["adapter"]) == (None, "none")
+    assert document["note"].startswith("adapter: none (the plain tower)")

@@ -90,3 +90,9 @@ def test_what_a_harness_cannot_do_is_said(monkeypatch):
     monkeypatch.setattr("pecl.apps.harness.run.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"harness mteb is not installed: pip install -e '.\[harness\]'"):
         evaluate_with("mteb", [config])
+
+
+def test_a_dry_run_checks_the_harness(evaluation, capsys):
+    flags = [part for name, value in evaluation.items() if name != "weights" for part in (f"--{name}", value)]
+    assert main(["evaluate", *flags, "--harness", "foo", "--dry-run"]) == 2
+    assert "harness" in capsys.readouterr().err

@@ -58,6 +58,32 @@ def test_folders_that_cannot_be_read_are_listed(photographs, monkeypatch):
         build_index(photographs, "")
 
 
+def test_photographs_below_a_folder_that_cannot_be_listed_stay(photographs, towers, monkeypatch):
+    """A network disk fails for a moment."""
+    build_index(photographs)
+    names_before = names(pecl.ImageIndex.open(photographs))
+    plain = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("2019"):
+            raise OSError(5, "Input/output error")
+        return plain(path)
+
+    (photographs / "00.png").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        report = build_index(photographs)
+    assert report.unreadable == {"2019": "Input/output error"}
+    assert (report.photographs, report.removed) == (COUNT - 1, 1)
+
+    index = pecl.ImageIndex.open(photographs)
+    assert names(index) == names_before[1:]
+    assert "summer" in index.select("summer").words
+
+    towers.pictures = 0
+    assert (build_index(photographs).unreadable, towers.pictures) == ({}, 0)
+
+
 def test_another_tower_embeds_all_anew(photographs, towers, monkeypatch):
     build_index(photographs)
     load = pecl.encoders.towers.load_image_encoder
@@ -137,6 +163,36 @@ def test_unreadable_files_are_listed_once_each_and_looked_at_again_when_they_cha
     assert build_index(photographs).new == 0
     monkeypatch.setattr("pecl.apps.search.options._decoders", lambda: "pillow 1, pillow-heif 1")
     assert build_index(photographs).new == 1
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError("no memory")])
+def test_a_photograph_is_tried_again_after_an_error_of_the_system(photographs, towers, monkeypatch, error):
+    plain = pecl.files.images.read_regular
+
+    def read(path):
+        if path.name == "00.png":
+            raise error
+        return plain(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.files.images.read_regular", read)
+        assert list(build_index(photographs).unreadable) == ["00.png"]
+    report = build_index(photographs)
+    assert (report.new, report.unreadable) == (1, {})
+
+
+def test_a_photograph_that_is_deleted_before_it_is_embedded_leaves_its_copies(photographs, towers, monkeypatch):
+    shutil.copy(photographs / "00.png", photographs / "copy.png")
+    plain = pecl.files.images.read_regular
+
+    def read(path):
+        (photographs / "00.png").unlink(missing_ok=True)
+        return plain(path)
+
+    monkeypatch.setattr("pecl.files.images.read_regular", read)
+    assert build_index(photographs).unreadable == {}
+    report = build_index(photographs)
+    assert (report.photographs, report.removed) == (COUNT, 1)
 
 
 def test_links_are_followed_to_files_and_what_is_no_regular_file_is_listed(photographs, towers):

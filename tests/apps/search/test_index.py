@@ -1,7 +1,10 @@
 """Search finds the photographs that arithmetic says, of every kind that phones write, for any query."""
 
+import contextlib
+import os
 import re
 import shlex
+import sqlite3
 
 import numpy as np
 import pillow_heif
@@ -15,6 +18,7 @@ from PIL import Image
 import pecl
 import pecl.encoders.towers
 from pecl.apps.search.build import build_index
+from pecl.apps.search.catalogue import FILE
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.options import IndexOptions
 from pecl.errors import ConfigError, DataError
@@ -209,3 +213,47 @@ def test_a_suggested_command_has_its_path_as_a_shell_reads_it(photographs):
         pecl.ImageIndex.open(album)
     (command,) = re.findall("`(.*)`", str(caught.value))
     assert shlex.split(command) == ["pecl", "index", str(album)]
+
+
+def test_a_list_of_embeddings_is_scaled_and_checked(index):
+    rows = [5 * index.embeddings[0], torch.tensor(index.embeddings[1])]
+    assert index.search(rows, top=3) == index.search(np.stack(index.embeddings[:2]), top=3)
+    with pytest.raises(DataError, match="queries: expected finite embeddings"):
+        index.search([np.full(8, np.nan, np.float32)])
+
+
+def test_what_is_no_text_in_utf8_is_refused_and_a_year_may_be_a_number(index):
+    with pytest.raises(DataError, match="queries: expected text in UTF-8 at position 0"):
+        index.search("\udc80")
+    assert index.search("a dog", "en", after=2019) == index.search("a dog", "en", after="2019")
+
+
+def test_one_text_is_not_embedded_letter_by_letter(index):
+    assert torch.equal(index.queries.encode_text("abc", "en"), index.queries.encode_text(["abc"], "en"))
+
+
+def test_an_index_among_its_photographs_moves_with_them(photographs, tmp_path, monkeypatch):
+    build_index(photographs, photographs)
+    moved = photographs.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    index = pecl.ImageIndex.open("moved")
+    monkeypatch.chdir(moved)
+    (hits,) = index.search("a dog", "en")
+    assert hits
+    assert all(hit.path.is_file() for hit in hits)
+
+
+def test_an_index_that_is_locked_is_not_called_damaged(photographs, monkeypatch):
+    place = build_index(photographs).folder
+    monkeypatch.setattr("pecl.apps.search.catalogue._PATIENCE", 0.01)
+    with contextlib.closing(sqlite3.connect(place / FILE, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DataError, match="database is locked; try again"):
+            pecl.ImageIndex.open(photographs)
+
+
+def test_folders_that_are_not_utf8_are_chosen_by_the_name_that_is_shown(photographs):
+    (photographs / "2019").rename(photographs / os.fsdecode(b"caf\xe9"))
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    assert len(index.select(folder="caf\\xe9").rows) == len(index.select(folder=os.fsdecode(b"caf\xe9")).rows) > 0

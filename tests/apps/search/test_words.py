@@ -18,6 +18,8 @@ from pecl.cli import main
 from pecl.data.custom.photographs import NO_STAMP, Photograph
 from pecl.errors import ConfigError
 
+PHOTOSHOP = 'xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
+
 
 def described(folder, name):
     """Words and day of a photograph without sidecars."""
@@ -240,3 +242,20 @@ def test_a_rarer_name_comes_before_a_more_frequent_one_wherever_it_stands(album)
     for query in ("Opa Meer", "Meer Opa"):
         assert [len(group) for group in index.select(query).groups] == [1, 2]
         assert found(index, query)[:3] == ["Opa", "Urlaub am Meer", "Urlaub am Meer"]
+
+
+def test_a_malformed_tag_of_windows_costs_no_day(tmp_path):
+    exif = Image.Exif()
+    exif[0x9C9B] = b"a\0b"
+    exif.get_ifd(0x8769)[0x9003] = "2019:07:14 10:00:00"
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.jpg", exif=exif)
+    words = described(tmp_path, "x.jpg")
+    assert (words.taken, words.is_broken) == ("2019-07-14", False)
+
+
+@pytest.mark.parametrize(("written", "taken"), [("1987", "1987-01-01"), ("2017-05", "2017-05-01"), ("2017-13", None)])
+def test_a_month_or_a_year_counts_as_its_first_day(tmp_path, written, taken):
+    photograph(
+        tmp_path / "x.jpg", PACKET.format(PHOTOSHOP, f"<photoshop:DateCreated>{written}</photoshop:DateCreated>")
+    )
+    assert described(tmp_path, "x.jpg").taken == taken

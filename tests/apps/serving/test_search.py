@@ -1,6 +1,8 @@
 """POST /search and the pictures of what was found."""
 
+import asyncio
 import base64
+import contextlib
 import io
 import re
 
@@ -15,6 +17,7 @@ from PIL import Image
 from pecl.apps.search.build import build_index
 from pecl.apps.search.catalogue import FILE, index_folder, read_head
 from pecl.apps.search.options import IndexOptions
+from pecl.apps.serving.photographs import Photographs
 from pecl.files import LOCK, locked
 
 QUERY = "ka lopi zumo"
@@ -274,3 +277,25 @@ def test_nothing_is_shown_within_a_page_of_another_site_nor_asked_of_one(client)
         assert (answer.status_code, answer.headers["cross-origin-resource-policy"]) == (status, "same-origin"), address
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert not re.search("https?://(?!www.w3.org)", client.get("/").text + client.get("/static/page.js").text)
+
+
+def test_the_language_none_is_the_plain_tower(client, index):
+    document = post(client, query=QUERY, language="none", top=COUNT)
+    same(found_in(document), ranking(index, expected([QUERY], [None])))
+    assert (document["language"], document["model"]) == (None, "tiny")
+
+
+def test_a_search_that_waits_for_the_index_holds_up_no_other_request(client, monkeypatch):
+    threads = set()
+    plain = Photographs.index
+
+    def index(photographs):
+        with contextlib.suppress(RuntimeError):  # there is no loop in a thread
+            asyncio.get_running_loop()
+            threads.add("the loop's")
+        return plain(photographs)
+
+    monkeypatch.setattr(Photographs, "index", index)
+    post(client, query=QUERY, language="cs")
+    client.put("/languages", json={"languages": ["cs"]})
+    assert not threads
