@@ -72,8 +72,8 @@ def draw(points: Sequence[Point], languages: Sequence[str], results: Sequence[Re
     right.plot([point.parameters for point in best], [point.share for point in best], color=GREY, linewidth=0.8)
     right.set(xscale="log", xlabel="parameters", ylabel="share of the gap")
     low, high = right.get_xlim()
-    right.set_xlim(low, high * 4)  # room for names
-    ticks = [tick for tick in (1_000, 10_000, 100_000) if low < tick < high * 4]
+    right.set_xlim(low, high * 12)  # room for names
+    ticks = [tick for tick in (1_000, 10_000, 100_000) if low < tick < high * 12]
     right.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     right.minorticks_off()
     for point in best:
