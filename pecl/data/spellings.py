@@ -43,6 +43,7 @@ TYPED: dict[str, Translation] = {
 TONAL = ("ak", "bm", "dik", "dyu", "ee", "fon", "ig", "kbp", "ln", "nus", "sg", "yo")
 _TONES = "\u0300\u0301\u0302\u0304\u030c"
 _SHORT_VOWELS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
+_VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 _POINTS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")  # of Hebrew: vowels and accents
 
 
@@ -145,8 +146,13 @@ def typed_forms(word: str, language: str) -> set[str]:
 def _plain(text: str, letters: Translation) -> str:
     """Return a text in Latin or Greek letters without marks; `letters` are replaced first."""
     text = text.translate(letters).translate(_LETTERS).replace("İ", "I")
-    bases = (character for character in unicodedata.normalize("NFD", text) if unicodedata.category(character) != "Mn")
+    bases = (character for character in unicodedata.normalize("NFD", text) if not _is_mark(character))
     return unicodedata.normalize("NFC", "".join(bases))
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character is the mark of a letter; a variation selector, as of an emoji, is none."""
+    return unicodedata.category(character) == "Mn" and character not in _VARIATION_SELECTORS
 
 
 def _arabic(text: str, language: str) -> str:

@@ -63,6 +63,7 @@ def test_german_in_both_ways_of_typing_it_and_with_its_capitals():
         ("fr", "l’ete a paris", "l'été à Paris"),  # an apostrophe is no mark, of whatever form
         ("fr", "l'ete a paris", "l'été à Paris"),
         ("fr", "l’été a paris", "l’été a Paris"),
+        ("fr", "l'ete a paris \u2764\ufe0f", "l'été à Paris \u2764\ufe0f"),  # the heart as an emoji
         ("de", "Ein Maedchen und ein MAEDCHEN", "Ein Mädchen und ein MÄDCHEN"),
         ("sw", "watu wa afrika na amerika", "watu wa Afrika na Amerika"),  # names, in a language without marks
         ("ee", "le norway kple china", "le Norway kple China"),
