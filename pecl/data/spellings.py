@@ -29,9 +29,9 @@ _LETTERS = str.maketrans(
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 _DANISH = str.maketrans({"æ": "ae", "ø": "oe", "å": "aa", "Æ": "Ae", "Ø": "Oe", "Å": "Aa"})
 _ARABIC = str.maketrans({**dict.fromkeys("أإآٱ", "ا"), "ؤ": "و", "ئ": "ي", "ة": "ه", "ى": "ي", "ء": "", "ـ": ""})
-_PERSIAN = str.maketrans(
-    {**dict.fromkeys("أإآٱ", "ا"), "ؤ": "و", "ة": "ه", "ي": "ی", "ك": "ک", "ۀ": "ه", "\u200c": " "}
-)
+# Languages other than Arabic in its script. Most write ی and ک, for which an Arabic keyboard has ي and ك
+_OTHER_ARABIC = str.maketrans({**dict.fromkeys("أإآٱ", "ا"), "ؤ": "و", "ة": "ه", "ۀ": "ه", "\u200c": " "})
+_PERSIAN = _OTHER_ARABIC | str.maketrans({"ي": "ی", "ك": "ک"})
 _CYRILLIC = str.maketrans({"ё": "е", "Ё": "Е", "ґ": "г", "Ґ": "Г", "ѐ": "е", "ѝ": "и"})
 _DEVANAGARI = str.maketrans({"\u093c": "", "\u0901": "\u0902"})  # nukta, chandrabindu
 TYPED: dict[str, Translation] = {
@@ -156,11 +156,18 @@ def _is_mark(character: str) -> bool:
 
 
 def _arabic(text: str, language: str) -> str:
-    table = _ARABIC if language in _OF_ARABIC else _PERSIAN
+    table = _PERSIAN
+    if language in _OF_ARABIC:
+        table = _ARABIC
+    elif language in _WITH_ARABIC_LETTERS:
+        table = _OTHER_ARABIC
+
     return " ".join(_SHORT_VOWELS.sub("", text).translate(table).split())
 
 
-_OF_ARABIC = ("ar", "ary", "arz", "apc", "ajp", "acm", "acq", "aeb", "ars")
+_OF_ARABIC = ("ar", "ary", "arz", "apc", "apd", "ajp", "acm", "acq", "aeb", "ars", "ayl")
+# Other languages that write ي: in their published text it is more frequent than ی
+_WITH_ARABIC_LETTERS = ("ace_arab", "bjn_arab", "kr_arab", "ms_arab", "sd", "ug")
 _UNMARKED: dict[str, Callable[[str, str], str]] = {
     "Arab": _arabic,
     "Hebr": lambda text, _: _POINTS.sub("", text),
