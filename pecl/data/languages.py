@@ -29,7 +29,7 @@ WIDESPREAD = (
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 # A tag of BCP 47, or a locale: language, script, region, variants, extension, encoding and modifier
 _TAG = re.compile(
-    r"([a-z]{2,3})(?:_([a-z]{4}))?(?:_([a-z]{2}|\d{3}))?(?:_(?:[a-z\d]{5,8}|\d[a-z\d]{3}))*(?:_[a-z]_\w+)?"
+    r"([a-z]{2,3})(?:_([a-z]{4}))?(?:_([a-z]{2}|\d{3})(?:\.\w+)?)?(?:_(?:[a-z\d]{5,8}|\d[a-z\d]{3}))*(?:_[a-z]_\w+)?"
     r"(?:\.utf_?8)?(?:@(\w+))?"
 )
 _SCRIPT_OF = {"latin": "latn", "cyrillic": "cyrl", "devanagari": "deva"}  # of a locale's modifier

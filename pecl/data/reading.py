@@ -32,8 +32,8 @@ class DataRequest:
     """A request for a data set, from a config or `load_dataset` to the reader.
 
     A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root`
-    holds its folders. Readers may ignore `text_only`, which saves them work: `load_request` leaves
-    images out.
+    holds its folders. Readers may ignore `text_only`: `load_request` leaves images
+    out.
     """
 
     dataset: str  # name of the data set, or the path of a table
@@ -165,7 +165,8 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     if not isinstance(images, ImageFiles):  # others are made or held in memory
         return captions
 
-    missing = {i: path for i, path in enumerate(images.paths) if not path.is_file()}
+    # unlike `Path.is_file`, this is False for a name that is too long: a caption in the column of images
+    missing = {i: path for i, path in enumerate(images.paths) if not os.path.isfile(path)}
     present = len(images) - len(missing)
     remaining = captions
 

@@ -34,7 +34,7 @@ from pecl.data.reading import (
 )
 from pecl.data.scenes import load_scenes, scene_languages
 from pecl.errors import DataError, unknown
-from pecl.files import is_path, load_json
+from pecl.files import expanded, is_path, load_json
 from pecl.options import Registry
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
@@ -199,10 +199,19 @@ def load_request(
             )
 
     if request.text_only or captions.images is None:
-        return dataclasses.replace(captions, images=None, image_index=None)
+        return _without_images(captions)
 
     captions = leave_out_missing(captions, request.allow_missing_images or request.skip_unreadable)
     return leave_out_unreadable(captions, decoded()) if request.skip_unreadable else captions
+
+
+def _without_images(captions: ParallelCaptions) -> ParallelCaptions:
+    """Return captions without images; those that share an image keep its index, so that a split keeps them together."""
+    image_index = captions.image_index
+    # with one caption per image, these are captions of a set of text, and results have the same hashes
+    if image_index is not None and len(set(image_index)) == len(image_index):
+        image_index = None
+    return dataclasses.replace(captions, images=None, image_index=image_index)
 
 
 def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
@@ -246,7 +255,7 @@ def is_read(source: TextSource, language: str) -> bool:
 
 def data_root(data_dir: str | Path | None = None) -> Path:
     """Return `data_dir`, else $PECL_DATA_DIR, else `data`."""
-    return Path(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or "data")
+    return expanded(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or "data")
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:

@@ -29,9 +29,9 @@ _LETTERS = str.maketrans(
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 _DANISH = str.maketrans({"æ": "ae", "ø": "oe", "å": "aa", "Æ": "Ae", "Ø": "Oe", "Å": "Aa"})
 _ARABIC = str.maketrans({**dict.fromkeys("أإآٱ", "ا"), "ؤ": "و", "ئ": "ي", "ة": "ه", "ى": "ي", "ء": "", "ـ": ""})
-_PERSIAN = str.maketrans(
-    {**dict.fromkeys("أإآٱ", "ا"), "ؤ": "و", "ة": "ه", "ي": "ی", "ك": "ک", "ۀ": "ه", "\u200c": " "}
-)
+# Languages other than Arabic in its script. Most write ی and ک, for which an Arabic keyboard has ي and ك
+_OTHER_ARABIC = str.maketrans({**dict.fromkeys("أإآٱ", "ا"), "ؤ": "و", "ة": "ه", "ۀ": "ه", "\u200c": " "})
+_PERSIAN = _OTHER_ARABIC | str.maketrans({"ي": "ی", "ك": "ک"})
 _CYRILLIC = str.maketrans({"ё": "е", "Ё": "Е", "ґ": "г", "Ґ": "Г", "ѐ": "е", "ѝ": "и"})
 _DEVANAGARI = str.maketrans({"\u093c": "", "\u0901": "\u0902"})  # nukta, chandrabindu
 TYPED: dict[str, Translation] = {
@@ -43,6 +43,7 @@ TYPED: dict[str, Translation] = {
 TONAL = ("ak", "bm", "dik", "dyu", "ee", "fon", "ig", "kbp", "ln", "nus", "sg", "yo")
 _TONES = "\u0300\u0301\u0302\u0304\u030c"
 _SHORT_VOWELS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
+_VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 _POINTS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")  # of Hebrew: vowels and accents
 
 
@@ -145,16 +146,28 @@ def typed_forms(word: str, language: str) -> set[str]:
 def _plain(text: str, letters: Translation) -> str:
     """Return a text in Latin or Greek letters without marks; `letters` are replaced first."""
     text = text.translate(letters).translate(_LETTERS).replace("İ", "I")
-    bases = (character for character in unicodedata.normalize("NFD", text) if unicodedata.category(character) != "Mn")
+    bases = (character for character in unicodedata.normalize("NFD", text) if not _is_mark(character))
     return unicodedata.normalize("NFC", "".join(bases))
 
 
+def _is_mark(character: str) -> bool:
+    """Return whether a character is the mark of a letter; a variation selector, as of an emoji, is none."""
+    return unicodedata.category(character) == "Mn" and character not in _VARIATION_SELECTORS
+
+
 def _arabic(text: str, language: str) -> str:
-    table = _ARABIC if language in _OF_ARABIC else _PERSIAN
+    table = _PERSIAN
+    if language in _OF_ARABIC:
+        table = _ARABIC
+    elif language in _WITH_ARABIC_LETTERS:
+        table = _OTHER_ARABIC
+
     return " ".join(_SHORT_VOWELS.sub("", text).translate(table).split())
 
 
-_OF_ARABIC = ("ar", "ary", "arz", "apc", "ajp", "acm", "acq", "aeb", "ars")
+_OF_ARABIC = ("ar", "ary", "arz", "apc", "apd", "ajp", "acm", "acq", "aeb", "ars", "ayl")
+# Other languages that write ي: in their published text it is more frequent than ی
+_WITH_ARABIC_LETTERS = ("ace_arab", "bjn_arab", "kr_arab", "ms_arab", "sd", "ug")
 _UNMARKED: dict[str, Callable[[str, str], str]] = {
     "Arab": _arabic,
     "Hebr": lambda text, _: _POINTS.sub("", text),

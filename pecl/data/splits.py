@@ -119,7 +119,7 @@ def check_parts(captions: ParallelCaptions) -> None:
     part_of: dict[int, str] = {}  # image -> its part
     for image, part in zip(captions.image_index or (), parts, strict=False):
         if part_of.setdefault(image, part) != part:
-            name = not_none(captions.images, "images").ids[image]
+            name = str(image) if captions.images is None else captions.images.ids[image]
             raise DataError(
                 f"{captions.dataset}/{captions.language}: image {name} is in the parts "
                 f"{part_of[image]} and {part}: expected each image in one"

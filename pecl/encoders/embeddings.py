@@ -35,7 +35,7 @@ class Embeddings:
         shape: (N, D).
 
     Raises:
-        DataError: a file is missing, damaged, of another format, or of another width.
+        DataError: a file is missing, damaged, of another format, of another width, or lacks a number.
 
     Example:
         >>> anchors = Embeddings.write("anchors.arrow", (tower.encode_text(batch) for batch in batches))
@@ -59,7 +59,7 @@ class Embeddings:
         """Write batches (B, D) of embeddings to `path` as they come, atomically, and return all of them.
 
         Raises:
-            DataError: there is no batch, or a number is NaN or infinite; nothing is written.
+            DataError: there is no batch, one has another width, or a number is NaN or infinite; nothing is written.
             OutputError: the folder cannot be written or the disk is full.
         """
         import pyarrow as pa
@@ -68,17 +68,20 @@ class Embeddings:
         first = next(iterator, None)
         if first is None:
             raise DataError(f"{path}: expected at least one batch of embeddings, got none")
+        width = first.shape[1]
 
         def arrays() -> Iterator[pa.Array]:
             row = 0
             for batch in chain([first], iterator):
+                if batch.shape[1] != width:
+                    raise DataError(f"{path}: expected embeddings of width {width}, got {batch.shape[1]} in row {row}")
                 bad = unusable_rows(batch)
                 if bad:
                     raise DataError(f"{path}: expected finite numbers, got NaN or infinity in row {row + bad[0]}")
                 row += len(batch)
                 yield as_arrow(batch)
 
-        write_column(path, pa.list_(pa.float32(), first.shape[1]), arrays())
+        write_column(path, pa.list_(pa.float32(), width), arrays())
         return cls(path)
 
     def __len__(self) -> int:
@@ -186,4 +189,14 @@ def _parts(path: Path) -> list[np.ndarray]:
     values = read_column(path, "embeddings")
     if not pa.types.is_fixed_size_list(values.type) or values.type.value_type != pa.float32():
         raise DataError(f"{path}: expected embeddings, lists of D float32, got a column of {values.type}")
+
+    start = 0
+    for chunk in values.chunks:
+        if chunk.null_count or chunk.flatten().null_count:  # `as_rows` would leave the row out
+            row = next(i for i, numbers in enumerate(chunk) if not numbers.is_valid or numbers.values.null_count)
+            raise DataError(
+                f"{path}: expected {values.type.list_size} numbers in each row, row {start + row} lacks some"
+            )
+        start += len(chunk)
+
     return as_rows(values)

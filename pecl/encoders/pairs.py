@@ -50,17 +50,21 @@ def _read_table() -> dict[str, Pair]:
 
 PAIRS: dict[str, Pair] = _read_table()
 _FILES = ("config.json", "modules.json", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_WEIGHTS = (".safetensors", ".bin")
 
 
 def is_cached(pair: Pair) -> bool:
-    """Return whether the hub's local cache has files of both towers; no network is used."""
+    """Return whether the hub's local cache has the weights of both towers; no network is used."""
     # takes a third of a second, and every command reads this
     from huggingface_hub import try_to_load_from_cache
 
-    return all(
-        any(isinstance(try_to_load_from_cache(repository, file), str) for file in _FILES)
-        for repository in pair.repositories
-    )
+    def has_weights(repository: str) -> bool:
+        found = (try_to_load_from_cache(repository, file) for file in _FILES)
+        folders = {Path(file).parent for file in found if isinstance(file, str)}
+        # a download that was interrupted, or that of a tokenizer, leaves `config.json` alone
+        return any(path.suffix in _WEIGHTS and path.exists() for folder in folders for path in folder.iterdir())
+
+    return all(map(has_weights, pair.repositories))
 
 
 def warn_of_licence(name: str) -> None:

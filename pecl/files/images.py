@@ -21,7 +21,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol, cast
 
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from pecl.errors import DataError, one_line
 from pecl.files.digests import sha256_bytes, sha256_file
@@ -39,6 +39,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")  
 _PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that adds it to Pillow
 NAMED = 10  # maximum images named in a message
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
+
+
+# Orientation in an image's EXIF -> what turns it upright
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class TooManyPixelsError(ValueError):
@@ -125,6 +137,16 @@ def _is_upright(image: Image.Image) -> bool:
     return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Return an image upright by its EXIF.
+
+    `ImageOps.exif_transpose` also writes the EXIF again, which fails if a tag has a value that Pillow cannot write.
+    """
+    image.load()  # turns a TIFF, and then changes its orientation
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return an image in RGB mode, upright by its EXIF, with 16 bits scaled to 8, and transparent pixels on white.
 
@@ -135,7 +157,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if is_plain(image):
         return image.convert("RGB")
 
-    upright = image if _is_upright(image) else ImageOps.exif_transpose(image)
+    upright = _upright(image)
     if upright.mode in _WIDE:
         values = upright.convert("I")
         low, high = cast("tuple[int, int]", values.getextrema())  # one band

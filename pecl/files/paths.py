@@ -16,7 +16,7 @@ def check_absent(target: str | Path) -> None:
 
 def default_cache_dir() -> Path:
     """Return the folder of caches: $PECL_CACHE_DIR, or `~/.cache/pecl`."""
-    return Path(os.environ.get("PECL_CACHE_DIR") or Path.home() / ".cache" / "pecl")
+    return expanded(os.environ.get("PECL_CACHE_DIR") or Path.home() / ".cache" / "pecl")
 
 
 def check_writable(folder: str | Path) -> None:

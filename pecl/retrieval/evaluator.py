@@ -35,11 +35,17 @@ class Evaluation:
         return sum(values) / len(values)
 
     def subset(self, queries: Mapping[str, Sequence[int]]) -> dict[str, float]:
-        """Return recall@1 of some queries (indices by direction) against the whole gallery, and the mean."""
-        recalls = {
-            f"{name} recall@1": sum(self.ranks[name][i] == 1 for i in chosen) / len(chosen)
-            for name, chosen in queries.items()
-        }
+        """Return recall@1 of some queries (indices by direction) against the whole gallery, and the mean.
+
+        Raises:
+            ValueError: a direction has no query.
+        """
+        recalls = {}
+        for name, chosen in queries.items():
+            if not len(chosen):
+                raise ValueError(f"{name}: expected at least one query, got none")
+            recalls[f"{name} recall@1"] = sum(self.ranks[name][i] == 1 for i in chosen) / len(chosen)
+
         return {**recalls, METRIC: sum(recalls.values()) / len(recalls)}
 
 
@@ -56,7 +62,7 @@ class RetrievalEvaluator:
             `pecl.retrieval.hubs`. They change only the direction from texts to the gallery.
 
     Raises:
-        ValueError: another kind is named.
+        ValueError: another kind is named, or the gallery is empty.
     """
 
     def __init__(
@@ -68,6 +74,9 @@ class RetrievalEvaluator:
     ) -> None:
         if kind not in DIRECTIONS:
             raise ValueError(f"kind: expected one of {', '.join(DIRECTIONS)}, got {kind!r}")
+        if not len(gallery):
+            raise ValueError("gallery: expected at least one item, got none")
+
         self.gallery = gallery
         self.kind = kind
         self._corrections = corrections

@@ -1,7 +1,7 @@
 """Measures of results: names and metrics of directions, and intervals. Needs no torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -12,6 +12,7 @@ RECALL_AT = (1, 5, 10)
 METRIC = "mean_recall@1"  # the primary metric: the mean of the recall@1 of both directions, higher is better
 LEVEL = 0.95  # level of bootstrap intervals
 SAMPLES = 2000  # resamples of a bootstrap
+_NUMBERS = 10_000_000  # numbers of resamples in memory, 80 MB: those of 5,000 queries
 
 # gallery kind -> names of the two directions: gallery as queries, texts as queries
 DIRECTIONS: dict[str, tuple[str, str]] = {
@@ -83,8 +84,13 @@ def bootstrap_intervals(per_query: np.ndarray, samples: int = SAMPLES, seed: int
     Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Rows of one length see the same resamples.
     For a paired comparison pass differences.
     """
-    means = _resamples(per_query.shape[1], samples, seed) @ per_query.T  # (samples, K), large: changed in place below
-    means /= per_query.shape[1]
+    queries = per_query.shape[1]
+    resamples: Iterable[np.ndarray] = _resamples(queries, samples, seed)
+    if queries * samples <= _NUMBERS:
+        resamples = [_first_resamples(queries, samples, seed)]
+
+    means = np.concatenate([block @ per_query.T for block in resamples])  # (samples, K), large: changed in place below
+    means /= queries
     return np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, overwrite_input=True).T
 
 
@@ -94,8 +100,20 @@ def bootstrap_interval(per_query: np.ndarray, samples: int = SAMPLES, seed: int 
     return float(low), float(high)
 
 
-@lru_cache(maxsize=2)
-def _resamples(queries: int, samples: int, seed: int) -> np.ndarray:
-    """Return (samples, Q): how often each resample draws each query; floats, so that the product is BLAS's."""
+@lru_cache(maxsize=2)  # a report draws for the same few numbers of queries again and again
+def _first_resamples(queries: int, samples: int, seed: int) -> np.ndarray:
+    """Return the first block of `_resamples`, which is the only one of few queries."""
+    return next(_resamples(queries, samples, seed))
+
+
+def _resamples(queries: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield (S, Q) for some of the `samples` at a time: how often each resample draws each query.
+
+    They are floats, so that the product is BLAS's, and at most `_NUMBERS` at a time. The draws do not depend on it.
+    """
     generator = np.random.default_rng(seed)
-    return generator.multinomial(queries, np.full(queries, 1 / queries), size=samples).astype(float)
+    rows = max(1, _NUMBERS // queries)
+
+    for start in range(0, samples, rows):
+        count = min(rows, samples - start)
+        yield generator.multinomial(queries, np.full(queries, 1 / queries), size=count).astype(float)

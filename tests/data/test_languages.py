@@ -52,7 +52,8 @@ def test_the_table_agrees_with_other_libraries():
 
 NAMES = """swa=sw swh_Latn=sw sw-Latn=sw Kiswahili=sw sr_Cyrl=sr zh-Hans=zh zh-Hant=zh_hant zho_Hant=zh_hant
 ger=de fil=tl Español=es no=nb de-AT=de pt_BR=pt zh-tw=zh_hant zh-Hant-HK=zh_hant zh_Hans_SG=zh en_US.UTF-8=en
-sr_RS@latin=sr_latn de-CH-1996=de es-419=es de-DE-u-co-phonebk=de"""
+sr_RS@latin=sr_latn ru_RU.KOI8-R=ru ja_JP.eucJP=jp sr_RS.ISO8859-5@latin=sr_latn
+de-CH-1996=de es-419=es de-DE-u-co-phonebk=de"""
 
 
 @pytest.mark.parametrize(("name", "code"), [pair.split("=") for pair in NAMES.split()])

@@ -32,6 +32,9 @@ def test_the_argument_goes_before_the_environment_before_the_default(data_dir, m
     monkeypatch.setenv("PECL_DATA_DIR", str(elsewhere / "environment"))
     assert len(load_dataset("xtd10", "de")) == 2
     assert len(load_dataset("xtd10", "de", data_dir=data_dir)) == 5
+    monkeypatch.setenv("HOME", str(elsewhere))
+    monkeypatch.setenv("PECL_DATA_DIR", "~/environment")
+    assert len(load_dataset("xtd10", "de")) == 2
 
 
 @pytest.mark.parametrize(

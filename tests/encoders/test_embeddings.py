@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.errors import DataError
+from pecl.files.columns import write_column
 
 WHOLE = torch.randn(9, 4, generator=torch.Generator().manual_seed(2))
 IDS = [[0, 7, 2], [], [5] * 40, [2**31 - 1]]
@@ -43,6 +44,21 @@ def test_numbers_that_are_none_are_not_written(tmp_path):
     with pytest.raises(DataError, match="rows: expected finite numbers, got NaN or infinity in row 12"):
         Embeddings.write(tmp_path / "rows", [WHOLE, batch])
     assert not list(tmp_path.iterdir())
+
+
+def test_batches_of_two_widths_are_not_written(tmp_path):
+    with pytest.raises(DataError, match="rows: expected embeddings of width 4, got 3 in row 9"):
+        Embeddings.write(tmp_path / "rows", [WHOLE, WHOLE[:, :3]])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("row", [None, [1.0, None]])
+def test_a_file_that_lacks_a_number_is_refused(tmp_path, row):
+    """The rows after one that is missing would have the numbers before theirs."""
+    kind = pa.list_(pa.float32(), 2)
+    write_column(tmp_path / "rows", kind, [pa.array([[1.0, 2.0]], kind), pa.array([[3.0, 4.0], row], kind)])
+    with pytest.raises(DataError, match="rows: expected 2 numbers in each row, row 2 lacks some"):
+        Embeddings(tmp_path / "rows")
 
 
 def test_a_store_is_a_list_of_token_ids(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pecl.encoders.image import as_pictures
 from pecl.errors import DataError, OutputError
 from pecl.files import check_absent, new_folder
 from pecl.files.images import ImageFiles
+from pecl.files.paths import default_cache_dir
 
 
 def _fill_and_fail(target):
@@ -52,6 +54,12 @@ def test_what_a_killed_export_left_goes_with_the_next_and_a_running_one_stays(tm
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+def test_the_folder_of_caches_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PECL_CACHE_DIR", "~/caches")
+    assert default_cache_dir() == tmp_path / "caches"
+
+
 TURNED = {  # the camera's tag -> how the stored pixels are turned to stand upright
     1: lambda a: a,
     2: np.fliplr,
@@ -81,6 +89,15 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path, tag):
     exif[0x0112] = tag
     Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read(tmp_path / "a.png"), TURNED[tag](stored))
+
+
+def test_a_photograph_is_turned_whatever_else_its_exif_has(tmp_path):
+    """A number that Pillow reads and cannot write: 100000 as the unit of the resolution, which has 16 bits."""
+    stored = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
+    entries = struct.pack("<HHIHHHHII", 0x0112, 3, 1, 6, 0, 0x0128, 4, 1, 100_000)  # orientation and unit
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read(tmp_path / "a.png"), TURNED[6](stored))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])

@@ -7,8 +7,15 @@ from helpers.retrieval import cosine_similarity, plain_metrics, sorted_ranks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pecl.retrieval import measures
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.retrieval.measures import RetrievalMetrics, bootstrap_interval, bootstrap_intervals, difference_interval
+from pecl.retrieval.measures import (
+    LEVEL,
+    RetrievalMetrics,
+    bootstrap_interval,
+    bootstrap_intervals,
+    difference_interval,
+)
 from pecl.retrieval.ranks import BLOCK, best_ranks, compare, correct_ranks, cosine_blocks, metrics
 
 # 4 texts x 8 images, worked by hand. Images of the texts: 0, 2, 5, 7.
@@ -170,6 +177,18 @@ def test_bootstrap_intervals_are_drawn_anew_with_the_same_seed():
     assert bootstrap_intervals(values[None]).tolist() == [list(bootstrap_interval(values))]
 
 
+@pytest.mark.parametrize("queries", [1, 50, 997])
+def test_bootstrap_intervals_of_many_queries_have_the_bits_of_all_resamples_at_once(monkeypatch, queries):
+    values = np.random.default_rng(4).integers(-2, 3, (3, queries)) / 2
+    draws = np.random.default_rng(0).multinomial(queries, np.full(queries, 1 / queries), size=300)
+    means = draws.astype(float) @ values.T
+    means /= queries
+    expected = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, overwrite_input=True).T
+    for numbers in (300 * queries, 7 * queries + 1, 1):  # in one block, in blocks of 7, and one by one
+        monkeypatch.setattr(measures, "_NUMBERS", numbers)
+        np.testing.assert_array_equal(bootstrap_intervals(values, samples=300), expected)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "of", "expected"),
     [
@@ -248,6 +267,10 @@ def test_what_has_no_answer_is_refused():
         RetrievalEvaluator(GALLERY, [0, 1, 2])(TEXTS)
     with pytest.raises(ValueError, match="kind: expected one of images, english, got 'text'"):
         RetrievalEvaluator(GALLERY, [0, 1, 2], "text")
+    with pytest.raises(ValueError, match="gallery: expected at least one item, got none"):
+        RetrievalEvaluator(GALLERY[:0], [])
+    with pytest.raises(ValueError, match="text_to_image: expected at least one query, got none"):
+        RetrievalEvaluator(GALLERY, [0, 0, 1, 2])(TEXTS).subset({"image_to_text": [2], "text_to_image": []})
 
 
 def test_each_direction_counts_its_own_queries_and_gallery():

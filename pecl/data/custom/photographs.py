@@ -105,9 +105,12 @@ def _find_sidecars(below: str, entries: list[os.DirEntry[str]]) -> dict[str, lis
     """Return the sidecars in the folder `below`, by their name without `.xmp`: that of a photograph, or its stem."""
     sidecars: dict[str, list[Sidecar]] = {}
     for entry in entries:
-        if entry.name.lower().endswith(SIDECAR_SUFFIX) and entry.is_file():
-            name = below + entry.name
-            with contextlib.suppress(OSError):  # it is gone again
+        if not entry.name.lower().endswith(SIDECAR_SUFFIX):
+            continue
+
+        name = below + entry.name
+        with contextlib.suppress(OSError):  # it is gone again, or a link to itself
+            if entry.is_file():
                 sidecars.setdefault(name[: -len(SIDECAR_SUFFIX)], []).append(Sidecar(name, _stamp(entry)))
     return sidecars
 

@@ -18,7 +18,7 @@ import numpy as np
 from pecl.data.captions import CAPTIONS, PARTS, TABLE, ParallelCaptions, readable, resolve_captions_file, stripped_lines
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of, suffix_of
 from pecl.data.languages import find_code, find_codes
-from pecl.errors import ConfigError, DataError, not_none, suggest
+from pecl.errors import ConfigError, DataError, not_none, suggest, unknown
 from pecl.files import expanded, sha256_file
 
 TextPair = tuple[str, str]  # target, English
@@ -39,18 +39,15 @@ def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
     """Return the sources in a field. Raise ConfigError unless each occurs once, with a weight in (0, 100]."""
     sources = []
     for part in text.split(","):
-        name, at, weight = part.strip().rpartition("@") if "@" in part else (part.strip(), "", "")
-        name, optional = name.removesuffix("?"), name.endswith("?")
+        name, weight = _name_and_weight(part.strip())
+        optional = name.endswith("?")
+        name = name.removesuffix("?")
         if not name:
             raise ConfigError(f'{field}: expected sources joined by commas, got "{text}"')
         if name in [source.name for source in sources]:
             raise ConfigError(f'{field}: expected each source once, got "{name}" twice')
 
-        try:
-            share = float(weight) if at else 1.0
-        except ValueError:
-            share = 0.0
-
+        share = float(weight or 0)
         if not 0 < share <= MOST_WEIGHT:
             expected = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
             raise ConfigError(f'{field}: {expected}, got "{weight}"')
@@ -58,6 +55,20 @@ def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
         sources.append(TextSource(name, share, optional))
 
     return tuple(sources)
+
+
+def _name_and_weight(source: str) -> tuple[str, str]:
+    """Return the name and the weight of a source; an `@` before anything but a number belongs to its path."""
+    name, at, weight = source.rpartition("@")
+    if not at:
+        return source, "1"
+
+    try:
+        float(weight or 0)
+    except ValueError:
+        return source, "1"
+
+    return name, weight
 
 
 def read_source(
@@ -139,7 +150,10 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
         if kind == ".tsv" and any("\n" in text for text in pair):
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
 
-        if fields.get("part") not in PARTS[1:]:  # val and test
+        part = fields.get("part")
+        if part and part not in PARTS:  # `Test` or `dev` would be trained on
+            raise DataError(f"text: {path}, {Problem(number, 'part', unknown('part', part, PARTS))}")
+        if part not in PARTS[1:]:  # val and test
             yield pair
 
     _refuse_problems(path, table)

@@ -31,6 +31,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MALFORMED = "malformed line"
 _ROWS = 4096  # rows of parquet that are read together
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
+_EXCEL_SEPARATOR = re.compile('"?sep=.?"?', re.IGNORECASE)  # a line before the header
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
 # line number and fields; a field that the row lacks is absent
@@ -112,21 +113,33 @@ def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
 
 
 def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> Iterator[TableRow]:
-    header = next(lines, "")
+    opening = []  # blank lines, and then the header
+    header = ""
+    for line in lines:
+        if _EXCEL_SEPARATOR.fullmatch(line.strip()):
+            line = "\n"
+        opening.append(line)
+        if line.strip():
+            header = line
+            break
+
     delimiter = ","
     if suffix == ".tsv":
         delimiter = "\t"
     elif header.count(";") > header.count(","):  # as Excel writes a .csv if a comma is the decimal mark
         delimiter = ";"
 
-    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(chain(opening, lines), delimiter=delimiter, strict=True)
 
     while True:
         number = reader.line_num + 1  # first line of the record
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            message = f"{MALFORMED}: {error} (write a quotation mark inside a quoted field twice)"
+            hint = f"{error} (write a quotation mark inside a quoted field twice)"
+            if str(error).startswith("field larger"):
+                hint = f"a field of more than {csv.field_size_limit():,} characters (shorten it, or close its quotes)"
+            message = f"{MALFORMED}: {hint}"
             table.problems.append(Problem(number, None, message))
             continue
 
@@ -244,11 +257,11 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     english = next(iter(find_codes(ENGLISH, filter(_COLUMN.fullmatch, table.columns))), None)
     columns = find_columns(str(path), table.columns, language, request.need, english)
     spelt = columns["target"]
-    with_images = "image" in table.columns and not request.text_only
+    with_images = "image" in table.columns
     with_parts = "part" in table.columns
 
     used_columns = set(columns.values())
-    if with_images:
+    if with_images and not request.text_only:
         used_columns.add("image")
 
     if with_parts:
@@ -272,7 +285,10 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     )
     if not with_images:
         return captions
-    return attach_images(captions, [row["image"] for _, row in table.rows], path.parent)
+
+    # without images, rows may lack one; such a row shares it with no other
+    image_names = [row.get("image") or f"row {number}" for number, row in table.rows]
+    return attach_images(captions, image_names, path.parent)
 
 
 def find_columns(

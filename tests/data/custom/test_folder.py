@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pecl.data.check import check_table
 from pecl.data.custom.in_memory import from_dataset
+from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import check_captions_file, read_table
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
@@ -52,6 +53,50 @@ def test_a_csv_of_excel_with_semicolons(tmp_path):
     table.write_bytes('\ufeffen;de\r\na dog, a cat;"Hund; Katze"\r\na bird;ein Vogel\r\n'.encode())
     captions = load_folder(table, "de")
     assert (captions.english, captions.target) == (("a dog, a cat", "a bird"), ("Hund; Katze", "ein Vogel"))
+
+
+def test_rows_of_one_image_stay_together_without_the_image(tmp_path):
+    table = tmp_path / "a.csv"
+    lines = [f"{i // 2}.jpg,ein Hund {i}" for i in range(8)]
+    table.write_text("\n".join(["image,de", *lines, ",eine Katze", ",ein Vogel"]))
+    captions = load_folder(table, "de", text_only=True)
+    assert (captions.images, captions.image_index) == (None, (0, 0, 1, 1, 2, 2, 3, 3, 4, 5))
+
+    table.write_text("image,de\na.jpg,ein Hund\nb.jpg,eine Katze\n")
+    assert load_folder(table, "de", text_only=True).image_index is None  # a set of text, as it always was
+
+
+def test_lines_before_the_header_of_a_csv_of_excel(tmp_path):
+    table = tmp_path / "a.csv"
+    for lines in ("\n", "sep=;\r\n", "\ufeffSEP=;\n\n"):
+        table.write_text(f"{lines}en;de\na dog;ein Hund\n", "utf-8")
+        captions = load_folder(table, "de")
+        assert (captions.english, captions.target) == (("a dog",), ("ein Hund",))
+
+    table.write_text("sep=;\nen;de\na dog\n")
+    assert [problem.line for problem in check_captions_file(table)] == [None, 3]
+
+
+def test_a_field_that_is_too_long_is_no_problem_of_quotes(tmp_path):
+    (tmp_path / "a.csv").write_text("en,de\na dog," + "x" * 140_000 + "\n")
+    with pytest.raises(
+        DataError, match=r"line 2: malformed line: a field of more than 131,072 characters \(shorten it"
+    ):
+        load_folder(tmp_path / "a.csv", "de")
+
+
+def test_a_caption_in_the_column_of_images_is_a_missing_image(tmp_path):
+    (tmp_path / "a.csv").write_text("image,de\n" + "ein Hund " * 40 + ",a.png\n")
+    with pytest.raises(DataError, match="a: 1 of 1 images are missing"):
+        load_folder(tmp_path / "a.csv", "de")
+
+
+def test_a_sidecar_that_links_to_itself_is_left_out(tmp_path):
+    write_images(tmp_path)
+    (tmp_path / "a.xmp").symlink_to("a.xmp")
+    (tmp_path / "sub" / "b.xmp").write_text("")
+    folder = find_photographs(tmp_path)
+    assert {photo.name: len(photo.sidecars) for photo in folder.photographs} == {"a.png": 0, "sub/b.png": 1}
 
 
 def test_folder_with_one_table_none_or_two(tmp_path, monkeypatch):

@@ -97,6 +97,10 @@ def test_sources_are_joined_by_commas_and_may_have_a_weight():
     found = parse_sources("flickr30k200, a.tsv@.5,c.en=c.de@2.5")
     assert found == (TextSource("flickr30k200"), TextSource("a.tsv", 0.5), TextSource("c.en=c.de", 2.5))
     assert parse_sources("me@home/a.tsv@1") == (TextSource("me@home/a.tsv"),)
+    assert parse_sources("/home/me@work/a.tsv, /home/me@work/a.de=a.en@2") == (
+        TextSource("/home/me@work/a.tsv"),
+        TextSource("/home/me@work/a.de=a.en", 2.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,6 +157,7 @@ def test_orders_are_those_of_earlier_versions(count):
         ("a.csv", "en|de\na dog|ein Hund, müde\n", "line 2: 2 fields, expected 1 .*separate columns by commas or s"),
         ("a.jsonl", '{"en": "a", "de": 1}\n', "line 1, field 'de': expected text, got int"),
         ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
+        ("a.csv", "en,de,part\na,b,train\nc,d,Test\n", "line 3, field 'part': unknown part 'Test': expected"),
         ("a.jsonl", '{"en": "a", "de": "b"\n' * 2000, "line 1: not JSON"),
     ],
 )

@@ -57,6 +57,14 @@ def test_task2_stands_image_by_image(tmp_path):
     assert load_multi30k_task2(tmp_path, "en", text_only=True).target[5] == "en caption 1 of image 1"
 
 
+def test_captions_of_task2_without_images_are_split_by_image_too(tmp_path):
+    make_task2(tmp_path, images=range(3))
+    with_images = load_multi30k_task2(tmp_path, "de")
+    captions = load_multi30k_task2(tmp_path, "de", text_only=True)
+    assert captions.images is None
+    assert split_captions(captions, 1) == split_captions(with_images, 1)
+
+
 def chosen_by_counting(ids):
     """The pool by its definition: an id is in it if fewer than 1,000 ids have a smaller hash."""
     digest = {i: hashlib.sha256(b"pecl/multi30k-1k/" + i.encode()).hexdigest() for i in ids}
