@@ -19,7 +19,7 @@ import torch
 
 from pecl.encoders.loading.e5 import EMBEDDING_NAMES, E5File
 from pecl.errors import OutputError
-from pecl.files import default_cache_dir, load_json, locked, open_regular, write_json, write_stream
+from pecl.files import default_cache_dir, expanded, load_json, locked, open_regular, write_json, write_stream
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _BLOCK = 1 << 20  # bytes that are read at a time
 
 def weights_folder() -> Path:
     """Return the folder of unpacked weights: $PECL_WEIGHTS_DIR, or `weights` in the cache folder."""
-    return Path(os.environ.get("PECL_WEIGHTS_DIR") or default_cache_dir() / "weights")
+    return expanded(os.environ.get("PECL_WEIGHTS_DIR") or default_cache_dir() / "weights")
 
 
 def unpacked_path(sha256: str) -> Path:
