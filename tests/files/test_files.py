@@ -75,6 +75,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_write_to_the_same_targ
 def test_a_stopped_writer_keeps_its_file_and_goes_on(tmp_path):
     """It is alive by the lock that it holds; the last to rename wins, and nothing is left over."""
     with writer(tmp_path / "a", signal.SIGSTOP) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         left = unfinished(tmp_path)
         write_bytes(tmp_path / "a", b"ours")
         files.remove_abandoned_files(tmp_path)
