@@ -166,7 +166,8 @@ def seeds_of(run: Result, results: Iterable[Result]) -> list[Result]:
     """Return the complete runs among `results` that differ from `run` only in their seed, and `run`, by seed."""
     alike = []
     for result in results:
-        if result.status == "complete" and replace(result.config, seed=run.config.seed) == run.config:
+        with_its_seed = replace(result.config, seed=run.config.seed)
+        if result.status == "complete" and with_its_seed.run_id() == run.run_id:  # a config also has its folder
             alike.append(result)
     return sorted(alike, key=lambda result: result.config.seed)
 
