@@ -55,7 +55,7 @@ def test_a_share_of_the_page_follows_from_the_ranks_in_its_file():
     (path,) = (
         path
         for path, config in configs.items()
-        if (config.get("engine"), config["adapter"], config["rank"]) == ("peft", "lora", 19)
+        if (config.get("engine"), config["adapter"], config["rank"], config["seed"]) == ("peft", "lora", 19, 1)
     )
     ranks = json.loads(path.read_text("utf-8"))["ranks"]["test"]
 
