@@ -228,8 +228,8 @@ def _valid_days(texts: Iterable[str]) -> Iterator[str]:
         if match is None:
             continue
 
-        year, month, day = (*(int(part or 1) for part in match.groups()), 1)[:3]  # a month has no day
+        year, month, *day = (int(part or 1) for part in match.groups())
         try:
-            yield datetime.date(year, month, day).isoformat()
+            yield datetime.date(year, month, *(day or [1])).isoformat()  # a month has no day
         except ValueError:
             continue

@@ -240,6 +240,10 @@ def _items(queries: Any, width: int) -> list[Any]:
     if isinstance(queries, str | Path) or not isinstance(queries, Iterable):
         return [queries]
 
-    queries = list(queries)
-    is_array = [isinstance(item, np.ndarray) or hasattr(item, "detach") for item in queries]
-    return [_items(item[None], width)[0] if array else item for item, array in zip(queries, is_array, strict=True)]
+    items = []
+    for query in queries:
+        if isinstance(query, np.ndarray) or hasattr(query, "detach"):
+            items += _items(query[None], width)
+        else:
+            items.append(query)
+    return items
