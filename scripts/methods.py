@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +136,17 @@ class Stage:
     layers: str  # top-K or all
 
 
+@cache
+def shared_fields() -> dict[str, Any]:
+    """Return the fields of all runs."""
+    return read_yaml(CONFIG)
+
+
 def fields_of(stage: Stage) -> dict[str, Any]:
     """Return the fields of a stage's runs; `lr` is the list of the file."""
     method = stage.method
     values = {
-        **read_yaml(CONFIG),
+        **shared_fields(),
         "language": stage.language,
         "engine": method.engine,
         "adapter": method.specs[BUDGETS.index(stage.budget)],
@@ -162,14 +168,18 @@ def runs_of(stage: Stage, results: Mapping[str, Result]) -> dict[float, Result]:
     return {rate: results[run_id] for rate, run_id in ids.items() if run_id in results}
 
 
-def seeds_of(run: Result, results: Iterable[Result]) -> list[Result]:
-    """Return the complete runs among `results` that differ from `run` only in their seed, and `run`, by seed."""
-    alike = []
-    for result in results:
-        with_its_seed = replace(result.config, seed=run.config.seed)
-        if result.status == "complete" and with_its_seed.run_id() == run.run_id:  # a config also has its folder
-            alike.append(result)
-    return sorted(alike, key=lambda result: result.config.seed)
+def by_setting(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Return the complete runs that differ only in their seed, by `setting_of`, in the order of their seeds."""
+    groups: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda result: result.config.seed):
+        if result.status == "complete":
+            groups.setdefault(setting_of(result), []).append(result)
+    return groups
+
+
+def setting_of(run: Result) -> str:
+    """Return the run id of a run's config with seed 1: all its seeds have it."""
+    return replace(run.config, seed=1).run_id()
 
 
 def chosen_rate(results: Sequence[Result]) -> float | None:
@@ -210,7 +220,7 @@ def train(parsed: argparse.Namespace) -> None:
 
     Where rates are searched, all methods are trained with the middle rates first, so that a stopped plan has rows.
     """
-    for rate in read_yaml(CONFIG)["lr"][1:-1]:
+    for rate in shared_fields()["lr"][1:-1]:
         for stage in filter(partial(searches, parsed), stages_named(parsed)):
             pecl.run_grid({**fields_of(stage), "lr": rate, "seed": parsed.seeds[0]})
 

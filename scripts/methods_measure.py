@@ -64,6 +64,7 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
     """Copy the chosen results and write `rates.json`; return the chosen runs of the first language by method."""
     results = {result.run_id: result for result in collect_runs([folder])}
     shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
+    seeds = methods.by_setting(results.values())
     rates: dict[str, dict[str, Any]] = {}
     chosen: dict[str, Result] = {}
     for stage in methods.stages(*methods.table_of(folder)):
@@ -75,7 +76,7 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
             path = not_none(result.path, "path")
             if result is not run:  # it was chosen before another rate was tried
                 (out / path.name).unlink(missing_ok=True)
-        for result in [run] if run.status != "complete" else methods.seeds_of(run, results.values()):
+        for result in [run] if run.status != "complete" else seeds[methods.setting_of(run)]:
             _keep(result, out)
         if stage.language == methods.FIRST:
             chosen[stage.method.name] = run

@@ -6,6 +6,7 @@ python scripts/methods_tables.py --write    write them into the page, between th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,6 @@ import numpy as np
 from marked import MEASURED, ROOT, complete, main, table
 from methods_figure import Point, draw
 
-from pecl.config import read_yaml
 from pecl.data.languages import language_name
 from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
@@ -62,19 +62,20 @@ class Row:
 
 
 @cache
-def rows() -> list[Row]:
+def rows(folder: Path = FOLDER) -> list[Row]:
     """Return a row per method with results in the first language: the largest mean share first, failed ones last."""
-    measures = load_json(FOLDER / "measures.json")
-    results = {result.run_id: result for result in collect_runs([FOLDER])}
+    measures = load_json(folder / "measures.json")
+    results = {result.run_id: result for result in collect_runs([folder])}
     found: dict[methods.Method, dict[str, Result]] = {}
-    for stage in methods.stages(*methods.table_of(FOLDER)):
+    for stage in methods.stages(*methods.table_of(folder)):
         for result in methods.runs_of(stage, results).values():  # only the chosen one is there
             found.setdefault(stage.method, {})[stage.language] = result
 
+    by_setting = methods.by_setting(results.values())
     all_rows = []
     for method, by_language in found.items():
         if methods.FIRST in by_language:
-            seeds = {code: methods.seeds_of(run, results.values()) for code, run in by_language.items()}
+            seeds = {code: by_setting.get(methods.setting_of(run), []) for code, run in by_language.items()}
             all_rows.append(Row(method, by_language, seeds, measures.get(method.name, {})))
     return sorted(all_rows, key=lambda row: (not row.is_complete, -row.mean_share if row.is_complete else 0.0))
 
@@ -107,7 +108,7 @@ def progress() -> str:
     """State how much of the plan has results."""
     rates = load_json(FOLDER / "rates.json")[methods.FIRST]
     planned = [method for method in methods.METHODS if method.specs[0]]
-    searched = sum(len(scores) == len(read_yaml(methods.CONFIG)["lr"]) for scores in rates.values())
+    searched = sum(len(scores) == len(methods.shared_fields()["lr"]) for scores in rates.values())
     waiting = [f"`{method.name}`" for method in planned if method.name not in {row.method.name for row in rows()}]
     text = (
         f"{len(rows())} of {len(planned)} methods have results in {language_name(methods.FIRST)}, {searched} of them "
@@ -118,7 +119,7 @@ def progress() -> str:
 
 def share_table() -> str:
     """Tabulate the share of the gap: the mean of all languages, a comparison with `BASE`, and each language."""
-    clear = clear_differences()
+    clear = clear_differences(rows())
     head = ["method", "parameters", "lr", f"mean of {len(languages())}", f"better / worse than `{BASE}`"]
     head += languages()
 
@@ -134,12 +135,12 @@ def share_table() -> str:
     return table(head, body)
 
 
-def clear_differences() -> dict[tuple[str, str], int]:
+def clear_differences(compared: Sequence[Row]) -> dict[tuple[str, str], int]:
     """Return 1 or -1 by (method, language): whether it is better or worse than `BASE` there beyond noise.
 
     Noise is a sign-flip p of at least .05 after Holm's correction over all methods and languages.
     """
-    complete_rows = [row for row in rows() if row.is_complete]
+    complete_rows = [row for row in compared if row.is_complete]
     base = next(row for row in complete_rows if row.method.name == BASE)
     differences = {}
     for row in complete_rows:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pecl.config import ExperimentConfig
 from pecl.encoders.batches import lengths_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -79,10 +80,12 @@ def largest_fleet(
     config = runs[0].config
     tower = runs[0].towers.text
     memory = memory_of(tower.device)
-    if config.joint or memory is None:
+    if config.joint:
         return max(MOST, len(runs))
-    if config.dropout and not tower.draws_by_row:
+    if draws_by_batch(config, tower):
         return 1
+    if memory is None:
+        return max(MOST, len(runs))
 
     weights = sum(parameter.nbytes for parameter in tower.parameters())
     free_bytes = _SHARE * memory / jobs - 2 * weights - _PROCESS
@@ -97,16 +100,23 @@ def _rows(inputs: Inputs) -> int:
     """Return the number of texts of a run in a step."""
     config = inputs.config
     captioned_images = inputs.training_text is not None and config.image_weight > 0
-    return config.batch_size * ((2 if config.anchor == "student" else 1) + captioned_images)
+    embeds_anchors = inputs.anchor is not None and config.anchor == "student"
+    return config.batch_size * (1 + embeds_anchors + captioned_images)
+
+
+def draws_by_batch(config: ExperimentConfig, tower: MultilingualTextEncoder) -> bool:
+    """Return whether dropout would be drawn for a whole batch, so that the runs of a fleet would change each other."""
+    return config.dropout and not tower.draws_by_row
 
 
 def check_size(runs: Sequence[Inputs], max_runs: int) -> None:
     """Raise ConfigError for a fleet of more than `max_runs` runs; the sentence names the largest possible size."""
     if len(runs) <= max_runs:
         return
-    if not runs[0].towers.text.draws_by_row:
+    tower = runs[0].towers.text
+    if draws_by_batch(runs[0].config, tower):
         raise ConfigError(
-            f"fleet: expected 1 with the text tower {runs[0].towers.text.name!r}, whose attention draws dropout for "
+            f"fleet: expected 1 with the text tower {tower.name!r}, whose attention draws dropout for "
             f"a whole batch, got {len(runs)}; or leave dropout out"
         )
 

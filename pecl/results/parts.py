@@ -183,15 +183,20 @@ def environment() -> Environment:
     """Return the software and machine of this process."""
     import torch  # here and below: reading results needs none
 
+    machine = Machine(platform.platform(), torch.get_num_threads())
+    return Environment(_versions(), machine, *_checkout())
+
+
+@cache
+def _versions() -> Mapping[str, str | None]:
+    """Return the versions of Python and packages: the process keeps those that it has loaded."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = None
-
-    machine = Machine(platform.platform(), torch.get_num_threads())
-    return Environment(versions, machine, *_checkout())
+    return versions
 
 
 @cache

@@ -11,6 +11,7 @@ from helpers.tiny import sentences, tiny_tower
 
 import pecl.experiment.memory
 from pecl.config import make_config
+from pecl.config.routes import ROUTES
 from pecl.encoders.store import FOLDER, _store_of
 from pecl.errors import ConfigError
 from pecl.experiment.evaluation import evaluate
@@ -25,8 +26,15 @@ GIB = 1 << 30
 def members(count=3, tower=None, **values):
     tower = tower or tiny_tower()
     towers, tokens = SimpleNamespace(text=tower), tower.tokenize(sentences(20))
-    one = SimpleNamespace(config=make_config(values), towers=towers, train_tokens=tokens, training_text=None)
-    return [one] * count
+    config = make_config(values)
+    member = SimpleNamespace(
+        config=config,
+        towers=towers,
+        train_tokens=tokens,
+        training_text=None,
+        anchor=ROUTES[config.route][1],
+    )
+    return [member] * count
 
 
 def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
@@ -39,6 +47,7 @@ def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
     assert most(2, jobs=2) == most(1)
     assert most(2, kept=int(0.8 * GIB)) == most(1)
     assert most(1, batch_size=10) < most(1) < most(1, anchor="frozen")
+    assert most(1, route="baseline2") == most(1, anchor="frozen")  # a route without an anchor embeds no second text
 
 
 def test_the_estimate_is_that_of_a_hand_count():
@@ -67,6 +76,18 @@ def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():
     assert largest_fleet(members(tower=tower, dropout=False), 1000) > 1
     with pytest.raises(ConfigError, match="fleet: expected 1 with the text tower 'tiny-xlm-roberta'"):
         check_size(few, 1)
+
+    without_dropout = members(tower=tower, dropout=False)
+    with pytest.raises(ConfigError, match="fleet: expected at most 1, which fit into the memory here"):
+        check_size(without_dropout, 1)
+
+
+def test_such_a_tower_does_so_on_a_device_of_unknown_memory_too(monkeypatch):
+    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda device: None)
+    tower = tiny_tower()
+    assert largest_fleet(members(tower=tower), 1000) == pecl.experiment.memory.MOST
+    tower.backbone.config._attn_implementation = "flex_attention"
+    assert largest_fleet(members(tower=tower), 1000) == 1
 
 
 STEPS = 4  # of a training
