@@ -12,6 +12,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
+from pecl.config.rules import check_evaluation
 from pecl.data.captions import ENGLISH_COLUMNS, ParallelCaptions, find_repeats
 from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset
@@ -180,18 +181,14 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
         DataError: data are missing or wrong, or an image has no row among the embeddings of another
             program.
     """
+    check_evaluation(config)
     translation_route = route(config.route, config.test_query)
     data = load_captions(config, (translation_route.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
     inputs = Inputs(config, translation_route, towers, data, {"test": test}, files=file_hashes(config))
 
     if config.image_embeddings is None:
-        if config.image_paths is not None:
-            raise ConfigError("image_paths: expected image_embeddings with it")
         return inputs
-
-    if config.gallery != "images":
-        raise ConfigError(f"image_embeddings: expected the gallery images with it, got {config.gallery}")
 
     inputs = replace(inputs, rows=ImageRows(config.image_embeddings, config.image_paths))
     row_numbers(inputs)  # raises an error for an image without a row
@@ -221,7 +218,7 @@ def read_training(
     data, text = (cache or TrainingDataCache())(config, lambda: store_of(towers.image))
     parts = split_captions(data, config.shots, config.split_seed)._asdict()
     inputs = Inputs(config, translation_route, towers, data, parts, text, files=file_hashes(config))
-    _check_training(inputs)
+    _check_columns(inputs)
 
     if text is not None and other_text:
         return replace(inputs, other_text=_read_other_text(inputs))
@@ -258,54 +255,18 @@ def _read_other_text(inputs: Inputs) -> ParallelCaptions | None:
     return ParallelCaptions(data.dataset, ENGLISH, english, english)
 
 
-def _check_training(inputs: Inputs) -> None:
-    """Raise ConfigError or DataError for inputs from which the loss of the config cannot be computed."""
+def _check_columns(inputs: Inputs) -> None:
+    """Raise ConfigError or DataError for data without the captions or images that the loss is computed from."""
     config = inputs.config
-    translation_route = inputs.route
     data = inputs.data
-    text = inputs.training_text
-    if config.weights is not None:
-        raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
-    if config.image_embeddings is not None or config.image_paths is not None:
-        raise ConfigError("image_embeddings, image_paths: expected neither in a training: only evaluations use them")
-    if config.all_pairs:
-        raise ConfigError("all_pairs: expected none in a training: it tests only its test part")
+    train = data if inputs.training_text is None else inputs.training_text.train
 
-    train = data if text is None else text.train
-    for column in filter(None, (translation_route.query, translation_route.anchor)):
+    for column in filter(None, (inputs.route.query, inputs.route.anchor)):
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
 
     if config.image_weight and data.images is None:
         raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")
-    if config.chooses_by_text and translation_route.anchor is None:
-        raise ConfigError(
-            f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
-            f"which need an anchor, got {config.route}"
-        )
-
-    if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
-        value = "text, whose pairs have none"
-        if text is None:
-            value = f"image_weight {config.image_weight:g}"
-        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {value}")
-
-    if "contrastive_with_image" in config.losses and inputs.anchor and config.anchor == "frozen":
-        raise ConfigError("anchor: expected student with contrastive_with_image, which trains anchors, got frozen")
-    if text is not None and config.image_weight and "gradient" not in config.solvers:
-        raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
-
-    unaligned = inputs.anchor is None
-    if unaligned and text is not None:
-        raise ConfigError(
-            f"route: expected method1, method2 or method3 and an alignment_weight above 0 with text to train on, got "
-            f"{config.route} and {config.alignment_weight:g}"
-        )
-    if unaligned and not config.image_weight:
-        raise ConfigError(
-            f"image_weight: expected a number > 0, got 0: route {config.route} has no alignment to learn from; or "
-            "choose method1, method2 or method3 with an alignment_weight above 0"
-        )
 
 
 def check_joint(members: Sequence[Inputs]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import route
+from pecl.config.rules import check_training
 from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
 from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
@@ -28,7 +29,7 @@ from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
 from pecl.data.spellings import respell
 from pecl.data.splits import split_captions
-from pecl.errors import ConfigError, DataError, not_none, shell_quoted, suggest
+from pecl.errors import DataError, not_none, shell_quoted, suggest
 from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
 from pecl.files import expanded, sha256_file, sha256_lines
 from pecl.files.columns import column_of
@@ -86,17 +87,11 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
     wrong inputs.
     """
     translation_route = route(config.route, config.test_query)
-    _check_text_options(config)
     text, shared = _load_training_text(config)
     needed = (translation_route.query, translation_route.test_query, None if text else translation_route.anchor)
     data = load_captions(config, needed, decoded)
 
     if text is None:
-        if config.dataset in TEXT_TESTS:
-            raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
-        for name in ("mixed", "spellings", "train_size", "held_out"):
-            if getattr(config, name) not in (None, False):
-                raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
         return data, None
 
     test = data.select(split_captions(data, config.shots, config.split_seed).test)
@@ -121,20 +116,6 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
     if config.spellings:
         text = with_spellings(text, config.language)
     return data, text
-
-
-def _check_text_options(config: ExperimentConfig) -> None:
-    """Raise ConfigError for options of translated text in a training that would ignore them."""
-    if config.text is not None:
-        return
-
-    advice = "expected translated text with it, such as --text captions.tsv"
-    if config.clean:
-        raise ConfigError(f"clean: {advice}; leave it out")
-
-    is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
-    if config.overlap != "refuse" and not is_compared:
-        raise ConfigError(f"overlap: {advice}; leave it out, got {config.overlap}")
 
 
 def hashes_of_data(
@@ -184,12 +165,13 @@ class TrainingDataCache:
         self._load = once_per_data(load_training_data)
 
     def __call__(self, config: ExperimentConfig, decoded: Decoded = tuple) -> TrainingData:
-        """Return the data set of a config, and its text."""
+        """Return the data set of a config that `check_training` accepts, and its text."""
+        check_training(config)
         return self._load(config, decoded)
 
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return `hashes_of_data` of a config."""
-        data, text = self(config)
+        data, text = self._load(config)
         parts = split_captions(data, config.shots, config.split_seed)._asdict()
         numbers = photographs_of(config, data, parts)
         photographs = None
@@ -219,8 +201,6 @@ def _load_training_text(
     load = TRAIN_ON[config.train_on]
     if config.text is None:
         return load and load(config), ()
-    if load is not None:
-        raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
     named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
     return load_text(config, named, partial(_is_read, language=config.language))
 

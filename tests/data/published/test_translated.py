@@ -13,7 +13,7 @@ from pecl.data.languages import LANGUAGES
 from pecl.data.reading import OWNERS_CODES
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
-from pecl.experiment.loading import load_training_data
+from pecl.experiment.loading import TrainingDataCache
 
 load_sib200, load_ntrex, load_gatitos, load_seed = map(loader, ("sib200", "ntrex", "gatitos", "seed"))
 
@@ -90,7 +90,7 @@ def test_test_text_is_never_trained_on(tmp_path, name):
     root = str(make_xtd200(tmp_path, 8))
     config = make_config({"dataset": "xtd200", "language": "sw", "data_dir": root, "text": name})
     with pytest.raises(DataError, match=f"^text: .*{name.partition(':')[0].partition('/')[0]}"):
-        load_training_data(config)
+        TrainingDataCache()(config)
 
 
 def test_codes_are_languages_and_files_of_the_owners():
@@ -121,9 +121,9 @@ def test_words_of_a_language_are_in_its_script():
 def test_a_set_with_a_question_mark_is_left_out_for_languages_that_it_lacks(tmp_path):
     make_sib200(make_xtd200(tmp_path, 8), "train")
     fields = {"dataset": "xtd200", "language": "sw", "data_dir": str(tmp_path), "shots": 1, "choose": "last"}
-    _, text = load_training_data(make_config(fields | {"text": "gatitos?@2,sib200?,seed?"}))
+    _, text = TrainingDataCache()(make_config(fields | {"text": "gatitos?@2,sib200?,seed?"}))
     assert list(text.train.target) == ["saba", "tatu"]
     with pytest.raises(DataError, match=r"no set of gatitos\? has text in Swahili"):
-        load_training_data(make_config(fields | {"text": "gatitos?"}))
+        TrainingDataCache()(make_config(fields | {"text": "gatitos?"}))
     with pytest.raises(DataError, match="gatitos has no captions in Swahili"):
-        load_training_data(make_config(fields | {"text": "sib200,gatitos"}))
+        TrainingDataCache()(make_config(fields | {"text": "sib200,gatitos"}))

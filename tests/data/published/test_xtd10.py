@@ -22,7 +22,7 @@ from pecl.data.custom.sources import normal_form
 from pecl.data.published import multi30k
 from pecl.data.registry import load_dataset
 from pecl.errors import ConfigError, DataError
-from pecl.experiment.loading import load_training_data
+from pecl.experiment.loading import TrainingDataCache
 
 load_xtd10, load_flickr30k200 = loader("xtd10"), loader("flickr30k200")
 
@@ -81,12 +81,12 @@ def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
         load_dataset("xtd200", "sw", data_dir=tmp_path, need=["target_to_english"])
     config = {"dataset": "xtd200", "language": "sw", "data_dir": str(tmp_path), "shots": 1, "image_weight": 0}
     with pytest.raises(ConfigError, match="xtd200 is a test set: name the text to train on"):
-        load_training_data(pecl.make_config(config))
+        TrainingDataCache()(pecl.make_config(config))
     make_flickr30k200(tmp_path)
     write_lines(tmp_path / "flickr30k200" / "swh_Latn.txt", [sentence("sw", i, "xtd") + "!" for i in range(4)])
     for way in ({"text": "flickr30k200"}, {"train_on": "flickr30k200"}):
         with pytest.raises(DataError, match="text: 2 of 4 pairs are in the test part"):
-            load_training_data(pecl.make_config({**config, **way}))
+            TrainingDataCache()(pecl.make_config({**config, **way}))
     write_lines(tmp_path / "xtd200" / "swh_Latn.txt", ["a", "b", "c"])
     with pytest.raises(DataError, match=r"swh_Latn\.txt has 3"):
         load_dataset("xtd200", "sw", data_dir=tmp_path)
