@@ -43,6 +43,9 @@ class AdapterBank:
 
     A language can have any name that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese`, `jp`.
 
+    Several threads can embed, add, remove and save at the same time: each call holds the tower's lock to its end, so a
+    text is embedded with the adapter of its own language, or raises ConfigError if that was removed before.
+
     Args:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
         adapter: spec or configs for parameters that are added without a file; a file has its own.
@@ -138,6 +141,15 @@ class AdapterBank:
 
     def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
         """Add languages with their adapters, one step per spec. If one raises an error, as in `add`, none is added."""
+        loaded = [
+            (language, load_adapter_file(adapter) if isinstance(adapter, str | Path) else adapter)
+            for language, adapter in adapters
+        ]
+        with self.tower.lock:
+            self._add_loaded(loaded)
+
+    def _add_loaded(self, adapters: Sequence[tuple[str, AdapterFile | Parameters]]) -> None:
+        """Add languages with their adapters, see `add_files`. The caller holds the lock."""
         specs: dict[Key, SlottedTower] = {(spec.configs, None): spec for spec in self.specs if spec.has_slots}
         expected_states: dict[Key, Parameters] = {}
         added: dict[str, tuple[Key, Parameters]] = {}
@@ -145,8 +157,6 @@ class AdapterBank:
 
         # Check every adapter
         for language, adapter in adapters:
-            if isinstance(adapter, str | Path):
-                adapter = load_adapter_file(adapter)
             if isinstance(adapter, AdapterFile) and adapter.language and find_name(language, LANGUAGES) is None:
                 spoken[language] = adapter.language
             name = find_name(language, [*self._spec_of, *added], tags=False)
@@ -178,32 +188,39 @@ class AdapterBank:
 
     def save(self, language: str, path: str | Path) -> Path:
         """Write the adapter of one language to a file, which states the language that its texts are read in."""
-        spec, slot = self.slot(language)
-        name = spec.languages[slot]
-        spoken = self._spoken.get(name, name)
-        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, spoken, self.tower)
+        with self.tower.lock:
+            spec, slot = self.slot(language)
+            name = spec.languages[slot]
+            spoken = self._spoken.get(name, name)
+            state = spec.adapter.slot_state(slot)
+        return save_adapter(path, state, spec.configs, spoken, self.tower)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""
-        spec, slot = self.slot(language)
-        name = spec.languages[slot]
-        spec.remove(name)
-        del self._spec_of[name]
-        self._spoken.pop(name, None)
-        if not spec.languages and spec.configs != self._configs:
-            self.specs.remove(spec)
+        with self.tower.lock:
+            spec, slot = self.slot(language)
+            name = spec.languages[slot]
+            spec.remove(name)
+            del self._spec_of[name]
+            self._spoken.pop(name, None)
+            if not spec.languages and spec.configs != self._configs:
+                self.specs.remove(spec)
 
     def find(self, language: str | None) -> str | None:
         """Return the name under which a language has its adapter; None for a language without."""
         return None if language is None else find_name(language, self._spec_of)
 
     def slot(self, language: str) -> tuple[SlottedTower, int]:
-        """Return the tower with the adapter of `language`, and its slot. Raise ConfigError if it has none."""
-        name = self.find(language)
-        if name is None:
-            raise ConfigError(self.missing(language))
-        spec = self._spec_of[name]
-        return spec, spec.languages.index(name)
+        """Return the tower with the adapter of `language`, and its slot. Raise ConfigError if it has none.
+
+        The slot changes if another language is removed: a caller with several threads holds the tower's lock.
+        """
+        with self.tower.lock:
+            name = self.find(language)
+            if name is None:
+                raise ConfigError(self.missing(language))
+            spec = self._spec_of[name]
+            return spec, spec.languages.index(name)
 
     def single(self) -> SlottedTower:
         """Return the tower of all languages. Raise ConfigError unless all adapters have the same spec."""
@@ -263,10 +280,11 @@ class AdapterBank:
         if not all(shares):
             raise ConfigError("language: expected a language, or shares of at least one, for each text, got no share")
 
-        rows = self._rows(shares, plain_weight)
-        adapters = [row.adapter for row in rows]
-        token_ids = self.tokenize([texts[row.text] for row in rows], adapters, [row.language for row in rows])
-        embeddings = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
+        with self.tower.lock:  # no adapter is replaced between the tokens and their embeddings
+            rows = self._rows(shares, plain_weight)
+            adapters = [row.adapter for row in rows]
+            token_ids = self.tokenize([texts[row.text] for row in rows], adapters, [row.language for row in rows])
+            embeddings = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
 
         if len(rows) > len(texts):
             embeddings = mixed(embeddings, [row.text for row in rows], [row.weight for row in rows])
@@ -326,13 +344,14 @@ class AdapterBank:
     ) -> torch.Tensor:
         """Return the embeddings (N, D), float32 on the CPU, not normalised; `adapters` is as in `tokenize`."""
         embeddings = torch.empty(len(token_ids), self.tower.embedding_dim)  # (N, D)
-        for tower, indices, slots in self._by_tower(adapters):
-            groups = [torch.arange(len(indices))] if slots is None else _together(slots, batch_size)
-            for group in groups:
-                rows = [indices[i] for i in group.tolist()]
-                ids = [token_ids[i] for i in rows]
-                group_slots = None if slots is None else slots[group]
-                embeddings[rows] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
+        with self.tower.lock:  # `remove` changes the slots of other languages
+            for tower, indices, slots in self._by_tower(adapters):
+                groups = [torch.arange(len(indices))] if slots is None else _together(slots, batch_size)
+                for group in groups:
+                    rows = [indices[i] for i in group.tolist()]
+                    ids = [token_ids[i] for i in rows]
+                    group_slots = None if slots is None else slots[group]
+                    embeddings[rows] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
         return embeddings
 
     def whole_lengths(
@@ -361,13 +380,15 @@ class AdapterBank:
             ConfigError: the language has no adapter.
             WeightsError: an adapter of this kind cannot be merged; the message has the reason.
         """
-        spec, slot = self.slot(language)
-        return merge_slot(spec.adapter, slot)
+        with self.tower.lock:
+            spec, slot = self.slot(language)
+            return merge_slot(spec.adapter, slot)
 
     def close(self) -> None:
         """Remove all languages, which frees their memory."""
-        for language in self.adapters:
-            self.remove(language)
+        with self.tower.lock:
+            for language in self.adapters:
+                self.remove(language)
 
     def _by_tower(
         self, adapters: Sequence[str | None]

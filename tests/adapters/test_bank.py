@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,6 +65,71 @@ def test_threads_get_the_embeddings_of_their_own_language(bank):
         embeddings = list(threads.map(lambda language: bank.encode_text(TEXTS, language), languages))
     for language, rows in zip(languages, embeddings, strict=True):
         torch.testing.assert_close(rows, expected[language], rtol=0, atol=1e-6)
+
+
+def in_thread(monkeypatch, owner, method, act):
+    """Let another thread `act` when `method` of `owner` is first called, before it begins; return the thread."""
+    inner = getattr(owner, method)
+    thread = threading.Thread(target=act, daemon=True)
+
+    def method_after_act(*args, **options):
+        if thread.ident is None:
+            thread.start()
+            thread.join(0.3)  # without a lock, `act` ends here
+        return inner(*args, **options)
+
+    monkeypatch.setattr(owner, method, method_after_act)
+    return thread
+
+
+def test_a_language_that_another_thread_removes_does_not_shift_the_adapters_of_a_pass(bank, monkeypatch):
+    expected = bank.encode_text(TEXTS, "cs")
+    thread = in_thread(monkeypatch, bank.single().tower, "encode_token_ids", lambda: bank.remove("de"))
+    assert torch.equal(bank.encode_text(TEXTS, "cs"), expected)
+    thread.join()
+    assert bank.languages == ["cs", "fr"]
+    with pytest.raises(ConfigError, match="expected one in the bank"):
+        bank.encode_text(TEXTS, "de")
+
+
+def test_an_adapter_that_another_thread_replaces_embeds_no_text_that_was_read_before(bank, monkeypatch):
+    before, others = bank.encode_text(TEXTS, "de"), bank.encode_text(TEXTS, "cs")
+
+    def replace():
+        state = bank.single().adapter.slot_state(1)
+        bank.remove("de")
+        bank.add("de", state)
+
+    thread = in_thread(monkeypatch, bank, "encode_token_ids", replace)
+    assert torch.equal(bank.encode_text(TEXTS, "de"), before)
+    thread.join()
+    assert torch.equal(bank.encode_text(TEXTS, "de"), others)
+
+
+def test_a_file_has_the_adapter_of_its_language_though_another_thread_removes_one(bank, monkeypatch, tmp_path):
+    expected = bank.single().adapter.slot_state(1)
+    thread = in_thread(monkeypatch, bank.single().adapter, "slot_state", lambda: bank.remove("de"))
+    path = bank.save("cs", tmp_path / "cs.safetensors")
+    thread.join()
+    actual = load_adapter_file(path).state
+    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
+
+
+def test_two_threads_cannot_both_add_a_language(bank, monkeypatch):
+    (state,) = states(bank.tower, "lora", 1)
+    errors = []
+
+    def add():
+        try:
+            bank.add("sw", state)
+        except ConfigError as error:
+            errors.append(str(error))
+
+    thread = in_thread(monkeypatch, bank.single(), "add", add)
+    bank.add("sw", state)
+    thread.join()
+    assert (bank.languages, bank.single().languages) == ([*LANGUAGES, "sw"], [*LANGUAGES, "sw"])
+    assert errors == ["language 'sw' is in the bank already, as 'sw': remove it first"]
 
 
 def test_a_tower_with_its_lock_is_copied_and_pickled(bank):
