@@ -51,7 +51,7 @@ def embedded(
     right = ((encoder.known.find(code), 1.0),), ((code, 1.0),)
     others = [i for i, share in enumerate(shares) if share not in right]
     if others:
-        encoder.hold([name for i in others for name, _ in shares[i] if name in encoder.known.paths])
+        encoder.load_adapters([name for i in others for name, _ in shares[i] if name in encoder.known.paths])
         embeddings[others] = encoder.bank.encode_text([texts[i] for i in others], [dict(shares[i]) for i in others])
 
     return embeddings
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parsed = parser.parse_args()
     encoder = QueryEncoder("mini")
-    encoder.hold([code for code in PEOPLE if code in encoder.known.paths])
+    encoder.load_adapters([code for code in PEOPLE if code in encoder.known.paths])
     english = list(not_none(load_dataset("xtd200", "de", data_dir=parsed.data_dir).english, "english"))
     gallery = encoder.bank.encode_text(english, ENGLISH)
 

@@ -72,7 +72,7 @@ def main() -> None:
     encoder = QueryEncoder("mini")
     generator = np.random.default_rng(0)
     rows = []
-    encoder.hold([code for code in FOUR if code in encoder.known.paths])
+    encoder.load_adapters([code for code in FOUR if code in encoder.known.paths])
     photographs = test(load_towers("mini"), parsed.data_dir)
     english = load_dataset("xtd10", "es", data_dir=parsed.data_dir, allow_missing_images=True).english
 

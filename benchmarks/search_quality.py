@@ -68,7 +68,7 @@ class Embedder:
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         if missing:
             missing.sort(key=lambda key: len(key[0]))
-            self.queries.hold(dict.fromkeys(code for _, code in missing if code is not None))
+            self.queries.load_adapters(dict.fromkeys(code for _, code in missing if code is not None))
             embedded = self.queries.bank.encode_text([text for text, _ in missing], [code for _, code in missing])
             self._known |= dict(zip(missing, embedded.numpy(), strict=True))
 
@@ -286,7 +286,7 @@ def measure_cost(queries: QueryEncoder) -> Row:
     store = ExactSearch(matrix, generator.random(GALLERY_OF_SPEED, np.float32))
     text = ["pes na pláži"]
     languages = queries.known.preferred
-    queries.hold(["cs"])
+    queries.load_adapters(["cs"])
 
     return {
         "plain search": milliseconds(lambda: store.nearest(matrix[0], 10, False)),

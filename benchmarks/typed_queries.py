@@ -42,7 +42,7 @@ def main() -> None:
     parsed = parser.parse_args()
     photographs = test(load_towers("mini"), parsed.data_dir)
     encoder = QueryEncoder("mini")
-    encoder.hold(sorted({code for four in FOUR.values() for code in four if code in encoder.known.paths}))
+    encoder.load_adapters(sorted({code for four in FOUR.values() for code in four if code in encoder.known.paths}))
     as_typed = AdapterBank(encoder.plain, plain=None, restore=False)
     as_typed.add_files(encoder.known.files(CODES).items())
     generator = np.random.default_rng(0)

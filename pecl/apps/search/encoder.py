@@ -128,13 +128,14 @@ class QueryEncoder:
         self.plain = load_text_encoder(profile, device=device, quick=True)
         set_backend(self.plain, backend)
         self.bank = AdapterBank(self.plain, plain=None)  # of the languages so far
-        self.hold(self.known.named)
+        self.load_adapters(self.known.named)
 
-    def hold(self, languages: Iterable[str]) -> None:
+    def load_adapters(self, languages: Iterable[str]) -> None:
         """Load adapters of `known` into the bank, which starts without them: a query needs few of two hundred."""
-        new = [language for language in languages if language not in self.bank.adapters]
-        if new:
-            self.bank.add_files(self.known.files(new).items())
+        with self.plain.lock:  # queries in other threads may need the same adapters
+            new = [language for language in languages if language not in self.bank.adapters]
+            if new:
+                self.bank.add_files(self.known.files(new).items())
 
     @cached_property
     def image_tower(self) -> ImageEncoder:
@@ -196,7 +197,7 @@ class QueryEncoder:
 
     async def _embed_texts(self, texts: list[str], languages: list[str | None]) -> torch.Tensor:
         adapters = {code: self.known.find(code) for code in dict.fromkeys(languages)}
-        self.hold([name for name in adapters.values() if name is not None])
+        self.load_adapters([name for name in adapters.values() if name is not None])
         for code, name in adapters.items():
             if name is None and code != ENGLISH:
                 logger.debug("%s", self.known.for_language(code).sentence)

@@ -5,6 +5,8 @@ import os
 import re
 import shlex
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pillow_heif
@@ -19,6 +21,7 @@ import pecl
 import pecl.encoders.towers
 from pecl.apps.search.build import build_index
 from pecl.apps.search.catalogue import FILE
+from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.options import IndexOptions
 from pecl.errors import ConfigError, DataError
@@ -96,6 +99,24 @@ def through(path, text):
     """Return the embedding of a text by a tower that has the adapter of only one file."""
     bank = pecl.AdapterBank.from_files(tiny_tower(), [path])
     return bank.encode_text([text], bank.languages[0])[0]
+
+
+def test_threads_whose_first_queries_need_one_adapter_load_it_once(index, adapters, monkeypatch):
+    encoder = QueryEncoder("mini", adapters.values())
+    encoder.bank.remove("cs")
+    read_files, meeting = encoder.known.files, threading.Barrier(2)
+
+    def read_together(languages):
+        with contextlib.suppress(threading.BrokenBarrierError):  # only one thread comes
+            meeting.wait(0.3)
+        return read_files(languages)
+
+    monkeypatch.setattr(encoder.known, "files", read_together)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: encoder.encode_text("pes na pláži", "cs"), range(2)))
+    for embeddings in found:
+        torch.testing.assert_close(embeddings[0], through(adapters["cs"], "pes na pláži"))
+    assert encoder.bank.adapters == ["de", "cs"]
 
 
 def test_each_language_goes_through_its_adapter_and_english_through_the_plain_tower(index, adapters):
