@@ -74,6 +74,10 @@ def build_index(
 ) -> IndexReport:
     """Create the index of the photographs in `folder`, or update it, and return what has changed.
 
+    The image tower is loaded only to embed a photograph. An update with a new or changed photograph
+    therefore notices another image tower, and embeds all photographs again. An update without one
+    does not notice: the next query asks for `rebuild`.
+
     Args:
         folder: folder of the photographs, searched at any depth.
         out: folder of the index; by default a separate one in the user's data folder, see
