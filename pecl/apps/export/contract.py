@@ -1,7 +1,8 @@
 """The promise of every export: the package it is made for, used as in docs/interop.md, gives the tower's embeddings.
 
 When an export is written, its embeddings of the texts in `texts_for` are compared with the tower's.
-Exceptions:
+So are the embeddings of two pictures by a graph of ONNX; those of other packages are not compared.
+Exceptions for texts:
 
 - A text that `normalize_text` changes, such as one in capitals: only pecl reads its normal form.
 - A text that lacks marks or capitals: only pecl's searches, servers and banks restore them (`pecl.data.restoring`).
@@ -24,7 +25,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -32,13 +35,18 @@ from pecl.data.languages import language_name
 from pecl.data.normalization import normalize_text
 from pecl.encoders.cleaning import CANONICALIZE, normalizer_of
 from pecl.encoders.fingerprint import Tower
+from pecl.encoders.image import ImageEncoder
 from pecl.encoders.tokenizing import Tokenizing, around
 from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, PeclError, RunError, one_line
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-5  # largest difference in any number of an embedding of length 1
+TOLERANCE = 1e-5  # largest difference in any number of a text's embedding of length 1
+# the same for a picture; two pictures of noise differ by some 1e-2
+PICTURE_TOLERANCE = 1e-4
+# least cosine with the tower's embedding that a text tower in 8 bits should have: `mini` has .93
+LEAST_COSINE = 0.9
 EMPTY, LONG = "empty", "500 words"
 TEXTS: dict[str, str] = {
     "plain": "a dog on the beach",
@@ -108,6 +116,42 @@ def check(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]
         raise RunError(
             f"{package} would embed the text {texts[name][:40]!r} ({name}) differently from the tower, by "
             f"{difference:.1e}: expected at most {TOLERANCE:.0e}; nothing was written"
+        )
+
+
+def warn_if_far(file: str, actual: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
+    """Log a warning if the cosine of `actual` and `expected` is below `LEAST_COSINE` on one of `texts`."""
+    with quiet():
+        actual_rows = torch.as_tensor(actual(list(texts.values()))).cpu()  # (N, D)
+        expected_rows = torch.as_tensor(expected(list(texts.values()))).cpu()  # (N, D)
+
+    cosines = torch.cosine_similarity(actual_rows, expected_rows).nan_to_num(-1)  # (N,)
+    lowest = int(cosines.argmin())
+    if cosines[lowest] < LEAST_COSINE:
+        name, text = list(texts.items())[lowest]
+        logger.warning(
+            "%s embeds the text %r (%s) with a cosine of %.2f with the tower's embedding: expected at least %s",
+            *(file, text[:40], name, cosines[lowest], LEAST_COSINE),
+        )
+
+
+def check_pictures(package: str, embed: Callable[[torch.Tensor], Any], image: ImageEncoder) -> None:
+    """Raise RunError unless `embed` gives the tower's embeddings of two random pictures.
+
+    `embed` maps pixels (N, 3, H, W), as the tower preprocesses pictures, to embeddings (N, D) of length 1.
+    """
+    generator = np.random.default_rng(0)
+    pictures = [Image.fromarray(generator.integers(0, 256, (48, 64, 3), np.uint8)) for _ in range(2)]
+    actual = torch.as_tensor(embed(torch.stack([image.preprocess(picture) for picture in pictures])))  # (N, D)
+    expected = image.encode_image(pictures)  # (N, D)
+
+    difference = float("inf")
+    if actual.shape == expected.shape:
+        difference = float((actual - expected).abs().max())
+    if not difference <= PICTURE_TOLERANCE:
+        raise RunError(
+            f"{package} would embed a picture differently from the tower, by {difference:.1e}: expected at most "
+            f"{PICTURE_TOLERANCE:.0e}; nothing was written"
         )
 
 

@@ -19,7 +19,7 @@ from PIL.Image import Resampling
 from torch import nn
 
 from pecl.apps.export import contract
-from pecl.apps.export.onnx import ImageModule, TextModule, check_packages, write_graph
+from pecl.apps.export.onnx import ImageModule, TextModule, check_packages, check_pictures, write_graph
 from pecl.apps.export.open_clip import preprocessing_of
 from pecl.encoders.cleaning import CANONICALIZE
 from pecl.encoders.image import ImageEncoder
@@ -103,7 +103,7 @@ def export_immich(
         preprocessing = _preprocessing(image)
         settings["vision_cfg"] = {"image_size": preprocessing["size"][0]}
 
-    with checked_folder(target, partial(_check, text, language)) as folder:
+    with checked_folder(target, partial(_check, text, image, language)) as folder:
         (folder / TEXTUAL).mkdir()
         write_textual(text, folder / TEXTUAL / MODEL, length, language=language, is_mclip=is_mclip)
         tokenizer.model_max_length = length
@@ -196,8 +196,8 @@ def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np
     return length, cleaned, embed
 
 
-def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) -> None:
-    """Compare a textual model with its tower, on texts as immich passes them; `language` is as in `export_immich`."""
+def _check(text: MultilingualTextEncoder, image: ImageEncoder | None, language: str | None, folder: Path) -> None:
+    """Compare the models with their towers, on texts as immich passes them; `language` is as in `export_immich`."""
     with contract.opening("onnxruntime"):
         length, cleaned, embed = _opened(folder)
 
@@ -218,6 +218,9 @@ def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) ->
             contract.check("onnxruntime", partial(rows, prefix), expected, texts)
     finally:
         text.max_length = longest
+
+    if image is not None:
+        check_pictures(image, folder / VISUAL / MODEL)
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:

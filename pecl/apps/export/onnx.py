@@ -50,13 +50,15 @@ def export_onnx(
     """Write a text tower or a bank, and optionally an image tower, as ONNX files.
 
     An adapter may be merged into the text tower. The graph of a bank takes the slot of each text.
-    `int8` adds the text tower with dynamically quantised weights.
+    `int8` adds the text tower with dynamically quantised weights; a warning names a text whose
+    embedding by it is far from the tower's.
 
     Raises:
         ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be
             exported, or the bank has adapters of several specs.
         OutputError: `target` exists already or cannot be written.
-        RunError: a tower has an operation that ONNX lacks.
+        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from
+            the tower's.
     """
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
@@ -78,7 +80,7 @@ def export_onnx(
         "preprocessing": None if image is None else {**image.preprocessing},
     }
 
-    with checked_folder(target, partial(_check_text, text)) as folder:
+    with checked_folder(target, partial(_check, text, image, int8)) as folder:
         (folder / "onnx").mkdir()
         _write_text(tower, adapter, folder / TEXT_FILE, languages)
         if int8:
@@ -215,13 +217,11 @@ class ImageModule(nn.Module):
         return F.normalize(self.image(pixels), dim=1)
 
 
-def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> None:
-    """Compare the graph of texts with the tower, whose texts are padded and masked in several ways."""
-    from onnxruntime import InferenceSession
-
+def _check(text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | None, int8: bool, folder: Path) -> None:
+    """Compare the graphs with their towers. Texts are padded and masked in several ways."""
     with contract.opening("onnxruntime"):
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        session: Any = InferenceSession(folder / TEXT_FILE, providers=["CPUExecutionProvider"])
+        session = _opened(folder / TEXT_FILE)
 
     tower, names = (text.tower, text.single().languages) if isinstance(text, AdapterBank) else (text, [])
     texts = contract.texts_for(tower, has_prefix=True)
@@ -236,14 +236,47 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
         return F.normalize(text.encode_token_ids(token_ids, adapters), dim=1)
 
     def embed(
-        given: Sequence[str], mask: Callable[[np.ndarray], np.ndarray] = np.asarray, **options: Any
+        session: Any,
+        given: Sequence[str],
+        mask: Callable[[np.ndarray], np.ndarray] = np.asarray,
+        **options: Any,
     ) -> np.ndarray:
         tokens = tokenizer(list(given), padding=True, return_tensors="np", verbose=False, **options)
         feed = {"input_ids": tokens["input_ids"], "attention_mask": mask(tokens["attention_mask"])}
         return session.run(None, feed | slots)[0]
 
     for options in ({"truncation": True}, {"mask": np.ones_like}, {"padding_side": "left"}):
-        contract.check("onnxruntime", partial(embed, **options), expected, texts)
+        contract.check("onnxruntime", partial(embed, session, **options), expected, texts)
+
+    if int8:
+        with contract.opening("onnxruntime"):
+            session = _opened(folder / INT8_FILE)
+        contract.warn_if_far(INT8_FILE, partial(embed, session, truncation=True), expected, texts)
+
+    if image is not None:
+        check_pictures(image, folder / VISION_FILE)
+
+
+def check_pictures(image: ImageEncoder, path: Path) -> None:
+    """Compare a graph of pictures with its tower."""
+    with contract.opening("onnxruntime"):
+        session = _opened(path)
+    (graph_input,) = session.get_inputs()
+
+    def embed(pixels: torch.Tensor) -> np.ndarray:
+        # one by one: immich's graphs take only one
+        return np.concatenate(
+            [session.run(None, {graph_input.name: picture.numpy()})[0] for picture in pixels.split(1)]
+        )
+
+    contract.check_pictures("onnxruntime", embed, image)
+
+
+def _opened(path: Path) -> Any:
+    """Return onnxruntime's session of a graph."""
+    from onnxruntime import InferenceSession
+
+    return InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 def _write_text(

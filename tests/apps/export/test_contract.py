@@ -13,7 +13,7 @@ from helpers.exporting import image_tower, text_tower
 from tokenizers import normalizers
 from transformers import AutoTokenizer, GemmaTokenizer, NllbTokenizer
 
-from pecl.apps.export.contract import TEXTS, TOLERANCE, check, portable_tokenizer, texts_for
+from pecl.apps.export.contract import TEXTS, TOLERANCE, check, portable_tokenizer, texts_for, warn_if_far
 from pecl.apps.export.folders import save_text_encoder
 from pecl.apps.export.immich import export_immich
 from pecl.apps.export.onnx import export_onnx
@@ -145,6 +145,15 @@ def test_one_number_of_one_text_decides(value):
     with pytest.raises(RunError, match=r"x would embed the text 'สุนัขบนชายหาด' \(Thai\) differently from the tower"):
         check("x", lambda _: theirs, lambda _: ours, TEXTS)
     check("x", lambda _: ours + 9e-6, lambda _: ours, TEXTS)
+
+
+@pytest.mark.parametrize(("cosine", "is_far"), [(0.95, False), (0.85, True), (float("nan"), True)])
+def test_the_text_that_is_farthest_is_said(cosine, is_far, caplog):
+    expected = torch.tensor([[1.0, 0.0]]).repeat(len(TEXTS), 1)
+    actual = expected.clone()
+    actual[list(TEXTS).index("Thai")] = torch.tensor([cosine, (1 - cosine**2) ** 0.5])
+    warn_if_far("x", lambda _: actual, lambda _: expected, TEXTS)
+    assert ("x embeds the text 'สุนัขบนชายหาด' (Thai) with a cosine of" in caplog.text) == is_far
 
 
 def test_a_missing_package_is_said(tmp_path, monkeypatch, caplog):

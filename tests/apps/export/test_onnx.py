@@ -1,6 +1,7 @@
 """What pecl writes as ONNX, run by onnxruntime."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from transformers import AutoTokenizer
 import pecl
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import merge_adapter
-from pecl.apps.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, export_onnx
+from pecl.apps.export.immich import export_immich
+from pecl.apps.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, ImageModule, export_onnx
 from pecl.encoders.towers import load_image_encoder
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, RunError
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
 pytest.importorskip("onnxscript", reason="onnxscript is not there")
@@ -33,9 +35,10 @@ def run(folder, texts, slots=None, file=TEXT_FILE):
     return torch.tensor(embeddings)
 
 
-def test_one_language_and_pictures_and_eight_bits(tmp_path):
+def test_one_language_and_pictures_and_eight_bits(tmp_path, caplog):
     merged, image = merge_adapter(write_adapters(tmp_path)["de"], text_tower()), image_tower()
     folder = export_onnx(merged, image, tmp_path / "onnx", int8=True)
+    assert "cosine" not in caplog.text
     expected = merged.encode_text(TEXTS)
     for count in (1, 5, len(TEXTS)):  # any number of texts, of any length
         torch.testing.assert_close(run(folder, TEXTS[:count]), expected[:count], rtol=0, atol=1e-5)
@@ -49,6 +52,21 @@ def test_one_language_and_pictures_and_eight_bits(tmp_path):
         pixels = torch.stack([tower.preprocess(picture) for picture in pictures()]).numpy()
         (seen,) = runtime.InferenceSession(made / VISION_FILE).run(None, {"pixel_values": pixels})
         torch.testing.assert_close(torch.tensor(seen), tower.encode_image(pictures()), rtol=0, atol=1e-5)
+
+
+def test_eight_bits_that_are_far_from_the_tower_are_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("pecl.apps.export.contract.LEAST_COSINE", 0.99999)
+    export_onnx(text_tower(), None, tmp_path / "onnx", int8=True)
+    warning = r"model_int8.onnx embeds the text '.*' \(.*\) with a cosine of 0\.\d+ with the tower's embedding"
+    assert re.search(warning, caplog.text)
+
+
+@pytest.mark.parametrize("export", [export_onnx, export_immich])
+def test_a_graph_of_pictures_that_differs_is_refused_and_leaves_nothing(export, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageModule, "forward", lambda self, pixels: self.image(pixels) / 2)  # of another length
+    with pytest.raises(RunError, match=r"onnxruntime would embed a picture differently from the tower, .*nothing was"):
+        export(text_tower(), image_tower(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_file_names_folders_of_this_machine(tmp_path):
