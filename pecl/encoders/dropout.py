@@ -24,7 +24,7 @@ _MULTIPLIER = 0x85EBCA6B - (1 << 32)  # multiplier of MurmurHash3's finalizer, a
 _CHUNK = 1 << 15  # elements hashed at once on a CPU, so that they stay in its cache
 
 
-def mixed(numbers: np.ndarray) -> np.ndarray:
+def splitmix(numbers: np.ndarray) -> np.ndarray:
     """Hash uint64 numbers, even consecutive ones: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
     z = numbers * _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -34,12 +34,12 @@ def mixed(numbers: np.ndarray) -> np.ndarray:
 
 def row_seeds(seed: int, rows: int) -> np.ndarray:
     """Return the seeds (rows,) uint64 of the rows of one step, from the step's own seed."""
-    return mixed(np.uint64(seed % 2**64) + np.arange(rows, dtype=np.uint64))
+    return splitmix(np.uint64(seed % 2**64) + np.arange(rows, dtype=np.uint64))
 
 
 def _keys(seeds: np.ndarray, count: int) -> torch.Tensor:
     """Return int32 keys (*seeds.shape, count)."""
-    numbers = mixed(seeds[..., None] + np.arange(count, dtype=np.uint64))
+    numbers = splitmix(seeds[..., None] + np.arange(count, dtype=np.uint64))
     return torch.from_numpy((numbers >> np.uint64(32)).astype(np.uint32).view(np.int32))
 
 

@@ -26,7 +26,7 @@ from pecl.adapters.peft.methods import (
     TRIED,
     UNKNOWN_STEPS,
     import_peft,
-    make_config,
+    peft_config,
     quiet,
 )
 from pecl.encoders.batches import TokenIds
@@ -69,7 +69,7 @@ class PeftAdapter(ForeignAdapter):
     def _inject(self, seed: int) -> None:
         """Put a copy of the encoder with PEFT's modules in its place; the initial values are those of `seed`."""
         backbone, originals = self._copied()
-        config = make_config(self.method.method, options_on(self.method, self.paths, backbone))
+        config = peft_config(self.method.method, options_on(self.method, self.paths, backbone))
         devices = [self.tower.device] if self.tower.device.type == "cuda" else []
 
         try:

@@ -13,7 +13,7 @@ from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, roles_of
 from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, architecture_of, paths_of
 from pecl.adapters.peft.adapter import PeftAdapter
 from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
-from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, make_config, option_types, quiet
+from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, option_types, peft_config, quiet
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError, one_line
 from pecl.files import DamagedFileError, load_json, read_tensors
@@ -75,7 +75,7 @@ def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, fold
 
     names = [field.name for field in fields(config_class_of(name)) if field.name in document]
     values = {option: document[option] for option in names}
-    config = make_config(name, values)
+    config = peft_config(name, values)
     options = _changed_options(name, values)
 
     modules = _modules_of(config, tower)
@@ -95,7 +95,7 @@ def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, fold
 
 def _changed_options(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a config that are not PEFT's defaults, of the options that the engine has."""
-    defaults = make_config(method, {})
+    defaults = peft_config(method, {})
     named = option_types(method).keys() - set(ROLES)
     return {option: value for option, value in values.items() if option in named and value != getattr(defaults, option)}
 

@@ -88,7 +88,7 @@ def config_class_of(method: str) -> Any:
     return classes[method]
 
 
-def make_config(method: str, values: Mapping[str, Any]) -> Any:
+def peft_config(method: str, values: Mapping[str, Any]) -> Any:
     """Return PEFT's config of a method with `values`; raise ConfigError with PEFT's own reason for wrong ones.
 
     The number of steps, which AdaLoRA needs, is not known before a training: it is a large one until then.

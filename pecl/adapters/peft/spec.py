@@ -14,7 +14,7 @@ from typing import Any
 
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
-from pecl.adapters.peft.methods import TOKENS, make_config, method_names, option_types
+from pecl.adapters.peft.methods import TOKENS, method_names, option_types, peft_config
 from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
 from pecl.errors import ConfigError, unknown
 from pecl.options import is_pattern, quoted, split_unquoted, unquote
@@ -87,7 +87,7 @@ def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
         raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
 
     # PEFT's own class checks the values, too
-    make_config(name, {option: value for option, value in values.items() if option != TOKENS})
+    peft_config(name, {option: value for option, value in values.items() if option != TOKENS})
     return PeftMethod(name, to_options(values), options.get("layers"))
 
 

@@ -32,9 +32,9 @@ def check_backend(backend: str, device: str, precision: str = FP32) -> None:
     if importlib.util.find_spec("openvino") is None:
         raise ConfigError(f"--backend openvino needs the package openvino: {install('openvino')}")
     if resolve_precision(precision, device) == BF16:
-        from pecl.apps.backends.openvino import check_bfloat16
+        from pecl.apps.backends.openvino import check_openvino_bfloat16
 
-        check_bfloat16()
+        check_openvino_bfloat16()
 
 
 def set_backend(tower: MultilingualTextEncoder | ImageEncoder, backend: str, precision: str = FP32) -> None:

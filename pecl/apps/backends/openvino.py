@@ -67,7 +67,7 @@ def core() -> Any:
     return _openvino().Core()
 
 
-def check_bfloat16() -> None:
+def check_openvino_bfloat16() -> None:
     """Raise ConfigError if OpenVINO does not multiply in bf16 here: it would compute in fp32 without a word."""
     if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise ConfigError("precision: expected fp32 with --backend openvino on this processor, got bf16")

@@ -109,7 +109,7 @@ def texts_for(
     return {name: normalize_text(text, tower.language) for name, text in texts.items()}
 
 
-def check(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
+def check_equal(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
     """Raise RunError if `actual` and `expected` differ by more than `TOLERANCE` on one of `texts`, which it shows."""
     name, difference = next(iter(differences(actual, expected, texts).items()))
     if not difference <= TOLERANCE:

@@ -63,7 +63,7 @@ def check_folder(tower: MultilingualTextEncoder, folder: Path, *, by_pecl: bool 
     """Raise RunError unless pecl and sentence-transformers open a folder and embed texts as the tower does."""
     if by_pecl:
         encode = load_text_checkpoint(folder).encode_text
-        contract.check("pecl", encode, tower.encode_text, contract.texts_for(tower))
+        contract.check_equal("pecl", encode, tower.encode_text, contract.texts_for(tower))
 
     if contract.is_there("sentence-transformers", "sentence_transformers"):
         from sentence_transformers import SentenceTransformer
@@ -72,7 +72,7 @@ def check_folder(tower: MultilingualTextEncoder, folder: Path, *, by_pecl: bool 
             model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
         embed = partial(model.encode, convert_to_tensor=True, show_progress_bar=False)
         texts = contract.texts_for(tower, pads_by_token=tower.counts_padding)
-        contract.check("sentence-transformers", embed, tower.encode_text, texts)
+        contract.check_equal("sentence-transformers", embed, tower.encode_text, texts)
 
 
 def text_parts(tower: MultilingualTextEncoder) -> list[Part]:

@@ -215,7 +215,7 @@ def _check(text: MultilingualTextEncoder, image: ImageEncoder | None, language: 
             texts = contract.texts_for(text, has_prefix=True)
             if prefix:  # the prefix takes one of the tokens that a text is cut to
                 del texts[contract.LONG]
-            contract.check("onnxruntime", partial(rows, prefix), expected, texts)
+            contract.check_equal("onnxruntime", partial(rows, prefix), expected, texts)
     finally:
         text.max_length = longest
 

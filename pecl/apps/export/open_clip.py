@@ -193,8 +193,8 @@ def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> Non
         with torch.no_grad():
             return model.eval().encode_text(tokenizer(list(sentences)), normalize=True)
 
-    contract.check("open_clip", embed, expected, texts)
-    contract.check("pecl", load_text_checkpoint(folder).encode_text, expected, texts)
+    contract.check_equal("open_clip", embed, expected, texts)
+    contract.check_equal("pecl", load_text_checkpoint(folder).encode_text, expected, texts)
 
 
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
     )
     loaded.language = adapter.language
     texts = contract.texts_for(tower)
-    contract.check("PEFT", loaded.encode_text, merge_adapter(adapter, tower).encode_text, texts)
+    contract.check_equal("PEFT", loaded.encode_text, merge_adapter(adapter, tower).encode_text, texts)
 
 
 def write_encoder_adapter(

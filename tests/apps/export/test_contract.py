@@ -13,7 +13,7 @@ from helpers.exporting import image_tower, text_tower
 from tokenizers import normalizers
 from transformers import AutoTokenizer, GemmaTokenizer, NllbTokenizer
 
-from pecl.apps.export.contract import TEXTS, TOLERANCE, check, portable_tokenizer, texts_for, warn_if_far
+from pecl.apps.export.contract import TEXTS, TOLERANCE, check_equal, portable_tokenizer, texts_for, warn_if_far
 from pecl.apps.export.folders import save_text_encoder
 from pecl.apps.export.immich import export_immich
 from pecl.apps.export.onnx import export_onnx
@@ -143,8 +143,8 @@ def test_one_number_of_one_text_decides(value):
     theirs = ours.clone()
     theirs[list(TEXTS).index("Thai"), 1] = value
     with pytest.raises(RunError, match=r"x would embed the text 'สุนัขบนชายหาด' \(Thai\) differently from the tower"):
-        check("x", lambda _: theirs, lambda _: ours, TEXTS)
-    check("x", lambda _: ours + 9e-6, lambda _: ours, TEXTS)
+        check_equal("x", lambda _: theirs, lambda _: ours, TEXTS)
+    check_equal("x", lambda _: ours + 9e-6, lambda _: ours, TEXTS)
 
 
 @pytest.mark.parametrize(("cosine", "is_far"), [(0.95, False), (0.85, True), (float("nan"), True)])
