@@ -6,6 +6,7 @@ from pecl.commands import options as cli
 from pecl.commands.train import print_outcomes, print_plans
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, run_together
+from pecl.experiment.fleet import fleets_of_languages
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import plan_runs
 
@@ -26,7 +27,7 @@ def run(parsed: argparse.Namespace) -> int:
     cache = TrainingDataCache()
     configs = [distil_config(values, cache, parsed.images, "command line") for values in cli.language_values(parsed)]
     cli.check_languages(configs)
-    fleets = [configs] if configs[0].joint else [[config] for config in configs]
+    fleets = fleets_of_languages(configs)
 
     # report problems of all languages before the first is trained
     if parsed.dry_run or len(configs) > 1:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
+from pecl.experiment.fleet import fleets_of_languages
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import RunPlan, plan_runs, status_of
 from pecl.experiment.run import train_fleet
@@ -24,7 +25,7 @@ from pecl.training.distributed import launched
 def run(parsed: argparse.Namespace) -> int:
     """Train a language's parameters and measure the recall before and after."""
     configs = cli.language_configs(parsed)
-    fleets = [configs] if configs[0].joint else [[config] for config in configs]
+    fleets = fleets_of_languages(configs)
     cache = TrainingDataCache()
     # Report problems of all languages before the first is trained
     if parsed.dry_run or (len(fleets) > 1 and launched()[1] == 1):

@@ -33,6 +33,13 @@ class Member:
         return self.inputs.config
 
 
+def fleets_of_languages(configs: Sequence[ExperimentConfig]) -> list[list[ExperimentConfig]]:
+    """Return the configs of several languages by fleet: all in one if they are `joint`, else each by itself."""
+    if configs[0].joint:
+        return [list(configs)]
+    return [[config] for config in configs]
+
+
 def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
     """Raise ConfigError with the first field in which the configs differ, though it must be equal within a fleet."""
     joint = configs[0].joint
