@@ -275,6 +275,13 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
         raise ConfigError(f"{name}: {_sentence(rule, value)}") from error
 
 
+def check_option(config_class: type, name: str, value: Any) -> None:
+    """Raise ConfigError if a value, or its text, is wrong for the option `name`, whatever the other options are."""
+    problem = _problem(_rules(config_class)[name], parse_option(config_class, name, value))
+    if problem is not None:
+        raise ConfigError(f"{name}: {problem}")
+
+
 def unquote(name: str, text: str) -> str:
     """Unquote text in double quotes, the value of the option `name`; raise ConfigError if the quotes do not match."""
     try:

@@ -25,7 +25,8 @@ def run(parsed: argparse.Namespace) -> int:
     with a column for each of the two, pairs of aligned files, and named sets. Training needs no images.
     """
     cache = TrainingDataCache()
-    configs = [distil_config(values, cache, parsed.images, "command line") for values in cli.language_values(parsed)]
+    where = cli.sources_of_values(parsed)
+    configs = [distil_config(values, cache, parsed.images, where) for values in cli.language_values(parsed)]
     cli.check_languages(configs)
     fleets = fleets_of_languages(configs)
 

@@ -108,7 +108,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
         values["device"] = kind
 
     if parsed.best_of is None:
-        return expand(values)
+        return expand(values, cli.sources_of_values(parsed))
 
     from pecl.report.selection.candidates import chosen_candidates
 

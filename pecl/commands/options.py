@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from pecl.commands import COMMANDS
-from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
+from pecl.config import ExperimentConfig, check_fields, each_language, make_config, read_yaml
 from pecl.data.languages import shared_code
 from pecl.errors import EMPTY_PATH, ConfigError, printable
 from pecl.files.failures import write_output
@@ -197,15 +197,21 @@ def config_flags(
 def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """Merge YAML files and flags, flags last; values are not parsed yet.
 
-    Raise ConfigError if a YAML file is missing or wrong, or has an unknown key.
+    Raise ConfigError if a YAML file is missing, or has an unknown key or a wrong value. Rules for several fields are
+    checked when a config is made: a flag may change one of them.
     """
     values: dict[str, Any] = {}
     for path in parsed.config:
         document = read_yaml(path)
-        make_config({k: v for k, v in document.items() if not isinstance(v, list)}, where=path)
+        check_fields(document, where=path)
         values |= document
     flags = {field.name: getattr(parsed, field.name, None) for field in fields(ExperimentConfig)}
     return values | {name: value for name, value in flags.items() if value is not None}
+
+
+def sources_of_values(parsed: argparse.Namespace) -> str:
+    """Return the YAML files and the command line as text, which begins the errors of their merged values."""
+    return " and ".join([*parsed.config, "command line"])
 
 
 def training_values(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -221,7 +227,7 @@ def training_values(parsed: argparse.Namespace) -> dict[str, Any]:
 def config_of(parsed: argparse.Namespace, only: Collection[str]) -> ExperimentConfig:
     """Return the config of the fields `only` that files and flags give, and of defaults."""
     values = {name: value for name, value in config_values(parsed).items() if name in only}
-    return make_config(values, where="command line")
+    return make_config(values, where=sources_of_values(parsed))
 
 
 def language_values(parsed: argparse.Namespace) -> list[dict[str, Any]]:
@@ -242,7 +248,7 @@ def language_values(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     """Return one checked config per language in --language, separated by commas."""
-    configs = [make_config(values, where="command line") for values in language_values(parsed)]
+    configs = [make_config(values, where=sources_of_values(parsed)) for values in language_values(parsed)]
     check_languages(configs)
     return configs
 

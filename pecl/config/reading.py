@@ -11,7 +11,7 @@ from pecl.config.experiment import ExperimentConfig
 from pecl.config.spelling import one_spelling
 from pecl.errors import ConfigError, suggest
 from pecl.files import read_regular
-from pecl.options import parse_option
+from pecl.options import check_option, parse_option
 
 FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed package, too
 
@@ -23,15 +23,11 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
         ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence
             begins with `where`.
     """
-    names = {field.name for field in fields(ExperimentConfig)}
     problems = []
     parsed = {}
     for key, value in values.items():
-        name = str(key).replace("-", "_")
-        if name not in names:
-            problems.append(f"unknown key {key!r}{suggest(name, names)}")
-            continue
         try:
+            name = _field_name(key)
             parsed[name] = parse_option(ExperimentConfig, name, value)
         except ConfigError as error:
             problems.append(str(error))
@@ -44,6 +40,33 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
     if problems:
         raise ConfigError(f"{where}: {'; '.join(problems)}")
     return config
+
+
+def check_fields(values: Mapping[str, Any], where: str) -> None:
+    """Check each value by itself, and each member of a list; `make_config` checks what several fields must be together.
+
+    Raises:
+        ConfigError: unknown keys or wrong values, all at once; the sentence begins with `where`.
+    """
+    problems = []
+    for key, value in values.items():
+        for choice in value if isinstance(value, list) else [value]:
+            try:
+                check_option(ExperimentConfig, _field_name(key), choice)
+            except ConfigError as error:
+                problems.append(str(error))
+
+    if problems:
+        raise ConfigError(f"{where}: {'; '.join(dict.fromkeys(problems))}")
+
+
+def _field_name(key: Any) -> str:
+    """Return the field that a key names, with - or _. Raise ConfigError for an unknown key."""
+    name = str(key).replace("-", "_")
+    names = {field.name for field in fields(ExperimentConfig)}
+    if name not in names:
+        raise ConfigError(f"unknown key {key!r}{suggest(name, names)}")
+    return name
 
 
 def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -36,6 +36,37 @@ def test_flags_win_over_later_files_over_earlier_files(tmp_path):
     assert (config.lr, config.seed, config.epochs, config.eval_every) == (1e-3, 4, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "flags", "languages"),
+    [
+        ("joint: cs+fr\n", [], ["cs", "fr"]),
+        ("joint: cs+fr\nlanguage: [cs, fr]\n", [], ["cs", "fr"]),
+        ("solver: closed-form\nengine: opendelta\n", ["--engine", "pecl"], ["de"]),
+        ("language: tlh\n", ["--dataset", "captions.csv"], ["tlh"]),
+    ],
+)
+def test_a_file_may_be_valid_only_with_the_flags_and_languages_next_to_it(text, flags, languages, tmp_path):
+    (tmp_path / "a.yaml").write_text(text)
+    parsed = build_parser(["train"]).parse_args(["train", "--config", str(tmp_path / "a.yaml"), *flags])
+    assert [config.language for config in language_configs(parsed)] == languages
+
+
+@pytest.mark.parametrize("command", ["train", "grid"])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("lr: [1e-3, fast]\nanchr: frozen\n", "{}: lr: expected a number >= 0, got \"fast\"; unknown key 'anchr'"),
+        ("shots: 0\n", '{}: shots: expected a whole number >= 1 or "all", got 0'),
+        ("solver: closed-form\nengine: opendelta\n", "{} and command line: engine: expected "),
+    ],
+)
+def test_a_wrong_file_is_named(text, sentence, command, tmp_path, capsys):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    assert main([command, "--config", str(path), "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith(f"pecl: {sentence.format(path)}")
+
+
 def test_grid_trains_each_run_once_and_report_reads_the_files(small, capsys):
     arguments = ["grid", *flags({**small, "lr": "1e-2,1e-3", "epochs": 1, "seed": "1,2"})]
     assert main([*arguments, "--dry-run"]) == 0

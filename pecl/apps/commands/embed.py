@@ -36,7 +36,7 @@ def run(parsed: argparse.Namespace) -> None:
     """
     values = {name: value for name, value in cli.config_values(parsed).items() if name in _FLAGS}
     # accept the source's languages
-    config = make_config({**values, "dataset": parsed.source}, where="command line")
+    config = make_config({**values, "dataset": parsed.source}, where=cli.sources_of_values(parsed))
     with use_threads(config.threads):
         embedded = embed(
             parsed.source,

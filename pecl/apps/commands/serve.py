@@ -133,7 +133,7 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)
 
-    config = make_config(values, where="command line")
+    config = make_config(values, where=cli.sources_of_values(parsed))
     check_backend(parsed.backend, config.device, config.precision)
 
     texts = {field.name: getattr(parsed, field.name) for field in fields(Limits)}
