@@ -50,10 +50,13 @@ class Callback:
         """Run after each step. On a GPU, reading the loss makes the CPU wait."""
 
     def after_validation(self, event: Event) -> None:
-        """Run after each validation."""
+        """Run after each validation of the run, also the one that stops it."""
 
     def after_fleet_validation(self, events: Sequence[Event]) -> None:
-        """Run after each validation, to compare the runs of a fleet; the event of a stopped run has no metrics."""
+        """Run after each validation, to compare the runs of a fleet.
+
+        The event of a run that has stopped, in this validation or before, has no metrics.
+        """
 
     def after_save(self, event: Event) -> None:
         """Run after the state of the training was written: a killed run resumes from this step."""

@@ -304,7 +304,9 @@ class Trainer:
         }
         self._call("after_validation", metrics)
         for callback in self.callbacks:
-            callback.after_fleet_validation(self._events({slot: {} for slot in range(len(self.records))} | metrics))
+            # A run that patience or a callback has just stopped no longer competes
+            compared = {slot: metrics[slot] if record.learns else {} for slot, record in enumerate(self.records)}
+            callback.after_fleet_validation(self._events(compared))
 
     def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
         """Score the weights of `slots` as those of `step`; keep each slot's best.

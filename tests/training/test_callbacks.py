@@ -94,6 +94,28 @@ def test_a_slot_that_stops_before_the_first_validation_leaves_the_others_as_they
     assert other.scores == run_of(2).run()[1].scores
 
 
+class Rivals(Callback):
+    """Records, by step, the slots that a validation compares."""
+
+    def __init__(self):
+        self.slots = {}
+
+    def after_fleet_validation(self, events):
+        self.slots[events[0].step] = [event.slot for event in events if event.metrics]
+
+
+def test_a_validation_that_stops_a_run_is_reported_for_it_and_compares_only_the_others():
+    """Slot 0 runs out of patience at step 4, and a callback stops slot 1 at step 6."""
+    recorder, rivals = Recorder(), Rivals()
+    run = run_of(3, [at("after_validation", 6, seed=2), recorder, rivals], schedule=schedule(eval_every=2, patience=1))
+    run.validate = lambda slots: [0.9 - run.step / 100 if slot == 0 else 0.5 for slot in slots]
+    stopped = [record.stopped for record in run.run()]
+    assert stopped == [4, 6, None]
+    assert rivals.slots == {2: [0, 1, 2], 4: [1, 2], 6: [2], 8: [2], 9: [2]}
+    reported = [[step for step, _ in recorder.of("after_validation", slot)] for slot in range(3)]
+    assert reported == [[2, 4], [2, 4, 6], [2, 4, 6, 8, 9]]
+
+
 def test_a_slot_that_stops_between_validations_ends_with_its_averaged_weights():
     """As if step 3 had been a validation."""
     between = run_of(1, [at("after_step", 3)], schedule=schedule(eval_every=2)).run()[0]
