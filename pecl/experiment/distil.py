@@ -143,8 +143,9 @@ def _warn(result: TrainingResult) -> None:
             message = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
             logger.warning(message, result.name, fell.queries, label, fell.before, fell.after, way_on)
 
-    scores = [score for _, score in result.curve.val_mean_recall_at_1]
-    # the first is the score of the initial weights
-    if result.config.choose == "text" and max(scores[1:]) < scores[0]:
-        message = "%s: mean R@1 on the held-out text fell from %.3f to at most %.3f: the initial weights are kept"
-        logger.warning(message, result.name, scores[0], max(scores[1:]))
+    if result.config.choose == "text":
+        initial, *trained = [score for _, score in result.curve.val_mean_recall_at_1]
+        # a callback may have stopped the run before its first step
+        if trained and max(trained) < initial:
+            message = "%s: mean R@1 on the held-out text fell from %.3f to at most %.3f: the initial weights are kept"
+            logger.warning(message, result.name, initial, max(trained))

@@ -319,6 +319,17 @@ def test_where_held_out_recall_falls_the_start_is_kept_and_said(harmful, caplog,
     assert solver != "closed-form" or result.recall("test", "final") < 1.0
 
 
+def test_a_training_that_a_callback_stops_before_its_first_step_keeps_the_start(values, caplog):
+    class Stop(pecl.Callback):
+        def at_start(self, event):
+            event.stop()
+
+    result = distilled(values, solver="gradient", callbacks=[Stop()])
+    assert [step for step, _ in result.curve.val_mean_recall_at_1] == [0]
+    assert result.best_step == 0
+    assert not [message for message in caplog.messages if "held-out" in message]
+
+
 def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):
     result = distilled(harmful, choose="last", lr=0.5, data_dir=harmful["out"])  # which has no sentences by people
     after = result.recall("val", "best")
