@@ -6,20 +6,23 @@ the fields that can change the result, without fields of the roles `PATH`, `SAME
 (threads, processes) and `REPORTED`.
 
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of
-fields from the roles. Rules for several fields at once are in `rules`.
+fields from the roles. Rules that hold for trainings or for
+evaluations only are in `rules`.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from pecl.config.choices import LOSSES, SOLVERS, TEXT_TESTS, TRACKERS, TRAIN_ON, Role
 from pecl.config.engines import ENGINES
+from pecl.config.plugins import fingerprint
 from pecl.config.routes import WITHOUT_ANCHOR
-from pecl.config.rules import problems_with
 from pecl.data.languages import any_language_code, language_code
-from pecl.errors import ConfigError
+from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
 from pecl.machine import FP32, PRECISIONS, resolve_precision
 from pecl.options import TOP_LAYERS, option, problems_of
@@ -259,7 +262,7 @@ class ExperimentConfig:
     )
 
     def __post_init__(self) -> None:
-        problems = [*problems_of(self), *problems_with(self)]
+        problems = [*problems_of(self), *(problem for rule in _RULES for problem in rule(self))]
         if problems:
             raise ConfigError("; ".join(problems))
         for name, value in _normal_values(self).items():
@@ -336,6 +339,68 @@ class ExperimentConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return asdict(self)
+
+
+# Rules for several fields at once, or for fields whose values are not options. `problems_of` checks
+# types and ranges: a rule leaves a value of a wrong type to it.
+
+
+def _check_language(config: ExperimentConfig) -> Iterator[str]:
+    try:
+        config.code_of(str(config.language))
+    except ConfigError as error:
+        yield f"language: {error}"
+
+
+def _check_solver(config: ExperimentConfig) -> Iterator[str]:
+    if not isinstance(config.solver, str) or not all(name in SOLVERS for name in config.solvers):
+        return
+
+    repeats = any(first == second for first, second in pairwise(config.solvers))
+    if config.solvers.count("gradient") > 1 or repeats:
+        yield f'solver: expected gradient once, and closed-form before and after it at most, got "{config.solver}"'
+        return
+
+    engine = ENGINES.get(str(config.engine))  # None is a problem of its own
+    if engine is None or engine.has_parts:
+        return
+
+    if "closed-form" in config.solvers or config.start is not None:
+        expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
+        yield f'engine: expected {expected} with the solver closed-form or a start, got "{config.engine}"'
+
+
+def _check_joint(config: ExperimentConfig) -> Iterator[str]:
+    if not isinstance(config.joint, str):
+        return
+
+    try:
+        codes = {config.code_of(code) for code in config.joint_languages}
+    except ConfigError as error:
+        yield f"joint: {error}"
+        return
+
+    with contextlib.suppress(ConfigError):  # of the language, which `_check_language` reports
+        if len(codes) < 2 or config.code_of(str(config.language)) not in codes:
+            yield f'joint: expected two languages or more, "{config.language}" among them, got "{config.joint}"'
+
+
+def _check_plugin(config: ExperimentConfig) -> Iterator[str]:
+    if not isinstance(config.plugin, str):
+        return
+    try:
+        fingerprint(config.plugin)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _check_paths(config: ExperimentConfig) -> Iterator[str]:
+    for name in ("data_dir", "out"):
+        if getattr(config, name) == "":
+            yield f"{name}: {EMPTY_PATH}"
+
+
+_RULES = (_check_language, _check_solver, _check_joint, _check_plugin, _check_paths)
 
 
 def _normal_values(config: ExperimentConfig) -> dict[str, Any]:

@@ -1,32 +1,16 @@
-"""Rules for several fields of a config at once, or for fields whose values are not options.
+"""Rules for several fields of a config that hold for trainings, or for evaluations, only.
 
-`problems_with` is checked by every config, `check_training` and `check_evaluation` by a run of that
-kind before it reads data. The type and range of a single field are with the field. What needs data,
-a tower or an adapter is checked where they are read: in `experiment`, by `inputs`, `loading`,
-`start`, `towers`, `closed_form` and `fleet`.
+They are checked before any data are read. Rules for every config are in `experiment`. What needs
+data, a tower or an adapter is checked where they are read: in the package `experiment`, by
+`inputs`, `loading`, `start`, `towers`, `closed_form` and `fleet`.
 """
 
-from __future__ import annotations
-
-import contextlib
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from pecl.config.choices import SOLVERS, TEXT_TESTS
-from pecl.config.engines import ENGINES
-from pecl.config.plugins import fingerprint
+from pecl.config.choices import TEXT_TESTS
+from pecl.config.experiment import ExperimentConfig
 from pecl.config.routes import ROUTES
-from pecl.errors import EMPTY_PATH, ConfigError
-
-if TYPE_CHECKING:
-    from pecl.config.experiment import ExperimentConfig
-
-
-def problems_with(config: ExperimentConfig) -> Iterator[str]:
-    """Yield what is wrong with a config of any kind of run. A rule leaves a value of a wrong type to its field."""
-    for rule in (_language_problems, _solver_problems, _joint_problems, _plugin_problems, _path_problems):
-        yield from rule(config)
+from pecl.errors import ConfigError
 
 
 def check_training(config: ExperimentConfig) -> None:
@@ -47,61 +31,6 @@ def check_evaluation(config: ExperimentConfig) -> None:
 def trains_on_text(config: ExperimentConfig) -> bool:
     """Return whether a training reads translated text in place of the pairs of its data set."""
     return config.text is not None or config.train_on != "pairs"
-
-
-def _language_problems(config: ExperimentConfig) -> Iterator[str]:
-    try:
-        config.code_of(str(config.language))
-    except ConfigError as error:
-        yield f"language: {error}"
-
-
-def _solver_problems(config: ExperimentConfig) -> Iterator[str]:
-    if not isinstance(config.solver, str) or not all(name in SOLVERS for name in config.solvers):
-        return
-
-    repeats = any(first == second for first, second in pairwise(config.solvers))
-    if config.solvers.count("gradient") > 1 or repeats:
-        yield f'solver: expected gradient once, and closed-form before and after it at most, got "{config.solver}"'
-        return
-
-    engine = ENGINES.get(str(config.engine))  # None is a problem of its own
-    if engine is None or engine.has_parts:
-        return
-
-    if "closed-form" in config.solvers or config.start is not None:
-        expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
-        yield f'engine: expected {expected} with the solver closed-form or a start, got "{config.engine}"'
-
-
-def _joint_problems(config: ExperimentConfig) -> Iterator[str]:
-    if not isinstance(config.joint, str):
-        return
-
-    try:
-        codes = {config.code_of(code) for code in config.joint_languages}
-    except ConfigError as error:
-        yield f"joint: {error}"
-        return
-
-    with contextlib.suppress(ConfigError):  # of the language, which `_language_problems` reports
-        if len(codes) < 2 or config.code_of(str(config.language)) not in codes:
-            yield f'joint: expected two languages or more, "{config.language}" among them, got "{config.joint}"'
-
-
-def _plugin_problems(config: ExperimentConfig) -> Iterator[str]:
-    if not isinstance(config.plugin, str):
-        return
-    try:
-        fingerprint(config.plugin)
-    except ConfigError as error:
-        yield str(error)
-
-
-def _path_problems(config: ExperimentConfig) -> Iterator[str]:
-    for name in ("data_dir", "out"):
-        if getattr(config, name) == "":
-            yield f"{name}: {EMPTY_PATH}"
 
 
 def _evaluation_field_problems(config: ExperimentConfig) -> Iterator[str]:

@@ -92,7 +92,7 @@ each_field = pytest.mark.parametrize("name", FIELDS)
 @pytest.fixture(autouse=True)
 def any_plugin(monkeypatch):
     """Let a config name a plug-in that this process has not run."""
-    monkeypatch.setattr("pecl.config.rules.fingerprint", lambda names: None)
+    monkeypatch.setattr("pecl.config.experiment.fingerprint", lambda names: None)
 
 
 def changed(name, config=None):
