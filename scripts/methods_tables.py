@@ -28,6 +28,7 @@ from pecl.results.result import OTHER_TEXT, Result, collect_runs
 PAGE = ROOT / "docs" / "methods.md"
 FIGURES = ROOT / "img" / "methods"
 FOLDER = MEASURED / "methods" / "757-05-top-2"
+MORE_PAIRS = MEASURED / "methods" / "5000-05-top-2"
 BASE = "lora"  # the method that all others are compared with
 
 
@@ -64,7 +65,8 @@ class Row:
 @cache
 def rows(folder: Path = FOLDER) -> list[Row]:
     """Return a row per method with results in the first language: the largest mean share first, failed ones last."""
-    measures = load_json(folder / "measures.json")
+    path = folder / "measures.json"
+    measures = load_json(path) if path.is_file() else {}  # of the folder of the main table only
     results = {result.run_id: result for result in collect_runs([folder])}
     found: dict[methods.Method, dict[str, Result]] = {}
     for stage in methods.stages(*methods.table_of(folder)):
@@ -254,6 +256,31 @@ def _rate(scores: dict[str, Any], rate: str) -> str:
     return "failed" if score is None else f"{score['held_out']:.3f} / {score['recall']:.3f}"
 
 
+def pairs_table() -> str:
+    """Tabulate the methods that were trained on more pairs in the first language, next to their shares with few."""
+    shares_with_few = {row.method: share(row.first) for row in rows()}
+    more = rows(MORE_PAIRS)
+    clear = clear_differences(more)
+    signs = {0: "", 1: "better", -1: "worse"}
+
+    body = []
+    for row in more:
+        result = row.first
+        body.append(
+            [
+                _name(row),
+                f"{result.config.lr:g}",
+                f"{result.recall():.3f}",
+                _share(result),
+                signs[clear.get((row.method.name, methods.FIRST), 0)],
+                f"{shares_with_few[row.method]:.2f}",
+                f"{result.recall(OTHER_TEXT, 'best'):.3f}",
+            ]
+        )
+    head = ["method", "lr", "R@1", "share of the gap", f"than `{BASE}`", "share with 757 pairs", "sentences"]
+    return table(head, body)
+
+
 def write_figure(folder: Path) -> None:
     """Draw the shares of all methods in each language, their means, and the frontier of means over parameters."""
     complete_rows = [row for row in rows() if row.is_complete]
@@ -275,6 +302,7 @@ PARTS = {
     "seeds": seed_table,
     "costs": cost_table,
     "rates": rate_table,
+    "pairs": pairs_table,
 }
 
 if __name__ == "__main__":
