@@ -120,8 +120,19 @@ class PeftMethod(AdapterConfig):
         return folder
 
     def paths(self, tower: MultilingualTextEncoder) -> dict[str, list[str]]:
-        """Return the paths in the plain backbone of the modules of each option in `ROLES`."""
-        return {name: self.layer_paths(tower, roles) for name, roles in self.roles().items()}
+        """Return the paths in the plain backbone of the modules of each option in `ROLES`.
+
+        Raise ConfigError if there is no module to change, since all lie below the layers that are adapted.
+        """
+        roles_of_options = self.roles()
+        paths = {name: self.layer_paths(tower, roles) for name, roles in roles_of_options.items()}
+        if not paths["target_modules"]:
+            roles = ", ".join(roles_of_options["target_modules"])
+            raise ConfigError(
+                f"{self.method}: layers: expected layers with {roles} in the text tower {tower.name!r}, "
+                f'got "{self.layers}"'
+            )
+        return paths
 
 
 def options_on(method: PeftMethod, paths: Mapping[str, list[str]], backbone: Any) -> dict[str, Any]:

@@ -175,3 +175,16 @@ def test_chosen_tokens_keep_the_vectors_that_they_start_from():
     adapter.choose(0, [[[5, 5, 5, 6, 6, 8]]])
     (delta,) = adapter.parameters()
     torch.testing.assert_close(delta.detach().reshape(3, -1), words[[5, 6, 8]] + torch.tensor([[1.0], [1.0], [0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "role"),
+    [("trainable_tokens", "word_embeddings"), ('lora:target_modules=".*layer.0.*query"', ".*layer.0.*query")],
+)
+def test_layers_without_a_module_of_the_method_are_refused(spec, role):
+    tower = tiny_tower("bert")
+    with pytest.raises(ConfigError) as error:
+        attach(tower, parse_adapter(spec, layers="top-1"))
+    expected = f"layers: expected layers with {role} in the text tower 'tiny-bert', got \"top-1\""
+    assert expected in str(error.value)
+    assert tower.adapter is None
