@@ -153,7 +153,8 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
 def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
     """Connect to the index in `folder`, to change it in one transaction; an error in the body rolls back.
 
-    With `new` the body fills an empty index, which then replaces the existing one.
+    With `new` the body fills an empty index, which then replaces the existing one. No reader gets a
+    half-written index: a new one appears only by `os.replace`, and a change only by the commit.
 
     Raises:
         DataError: the index is damaged.
