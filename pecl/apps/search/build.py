@@ -37,7 +37,14 @@ from pecl.apps.search.options import BUSY, IndexOptions, check_same, new_head
 from pecl.apps.search.qdrant import Points, point_of
 from pecl.apps.search.thumbnails import add_thumbnails, drop_thumbnails
 from pecl.apps.search.words import drop_words, read_sidecars, write_words
-from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
+from pecl.data.custom.photographs import (
+    IMAGE_SUFFIXES,
+    NO_STAMP,
+    Photograph,
+    PhotographFolder,
+    check_folder,
+    find_photographs,
+)
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
 from pecl.files import LOCK, check_writable, locked
 from pecl.files.progress import Bar
@@ -100,25 +107,20 @@ def build_index(
         raise ConfigError(f"out: {EMPTY_PATH}")
 
     options.check()
-    source = find_photographs(folder)
-    index_path = Path(out) if out is not None else index_folder(source.root)
+    root = check_folder(folder)
+    index_path = Path(out) if out is not None else index_folder(root)
 
-    if not source.photographs:
-        reason = next(iter(source.unreadable.values()), "")
-        remark = ""
-        if reason:
-            remark = f" ({len(source.unreadable)} could not be read: {reason})"
-        expected = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
-        raise DataError(f"{folder}: there are no photographs in it{remark}: {expected}")
-
-    check_same(index_path, source.root, options)  # before anything is written
     try:
         check_writable(index_path)
     except OutputError as error:
         raise OutputError(f"{error}; --out names another folder for the index") from error
 
     try:
+        # The lock comes before the search for photographs: otherwise another update could end in
+        # between, and this one would then remove what that has added
         with locked(index_path / LOCK, BUSY.format(index_path)):
+            check_same(index_path, root, options)
+            source = _find_photographs(root)
             try:
                 before = read_catalogue(index_path) if (index_path / FILE).exists() else None
             except DataError:
@@ -131,6 +133,19 @@ def build_index(
     finally:
         with contextlib.suppress(OSError):
             index_path.rmdir()  # removes only an empty folder, into which nothing was written
+
+
+def _find_photographs(root: Path) -> PhotographFolder:
+    """Return the photographs in the folder `root`; raise DataError if there are none."""
+    source = find_photographs(root)
+    if not source.photographs:
+        reason = next(iter(source.unreadable.values()), "")
+        remark = ""
+        if reason:
+            remark = f" ({len(source.unreadable)} could not be read: {reason})"
+        expected = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError(f"{root}: there are no photographs in it{remark}: {expected}")
+    return source
 
 
 class _Renewal:

@@ -59,6 +59,14 @@ class PhotographFolder:
         return ImageFiles(tuple(self.root / photograph.name for photograph in self.photographs))
 
 
+def check_folder(folder: str | Path) -> Path:
+    """Return the path of a folder; raise DataError if it is none."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(f"{folder}: expected a folder of photographs, found {'a file' if root.exists() else 'none'}")
+    return root
+
+
 def find_photographs(folder: str | Path) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
@@ -66,10 +74,7 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
     are skipped; links to folders are not followed. Raise DataError for a folder that cannot be
     read.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"{folder}: expected a folder of photographs, found {'a file' if root.exists() else 'none'}")
-
+    root = check_folder(folder)
     photographs: list[Photograph] = []
     unreadable: dict[str, str] = {}
     waiting = [""]

@@ -13,11 +13,12 @@ from PIL import Image
 
 import pecl
 from pecl.apps.search.build import build_index
-from pecl.apps.search.catalogue import FILE, index_folder
+from pecl.apps.search.catalogue import FILE, index_folder, read_head
 from pecl.apps.search.options import IndexOptions
 from pecl.apps.search.thumbnails import read_thumbnail
+from pecl.data.custom.photographs import find_photographs
 from pecl.errors import ConfigError, DataError, OutputError, RunError
-from pecl.files import LOCK, locked
+from pecl.files import LOCK, BusyError, check_writable, locked
 
 
 def names(index):
@@ -245,6 +246,35 @@ def test_two_at_work_on_one_index_are_one_too_many(photographs, towers):
     place = index_folder(photographs)
     with locked(place / LOCK, "held"), pytest.raises(RunError, match="is being updated by another process"):
         build_index(photographs)
+
+
+def test_nothing_comes_between_the_search_for_photographs_and_the_update(photographs, towers, monkeypatch):
+    """Another process would have to wait for the lock."""
+    build_index(photographs)
+
+    def find_then_update(folder):
+        source = find_photographs(folder)
+        paint(photographs / "new.png", 100)
+        with pytest.raises(BusyError, match="is being updated by another process"):
+            build_index(photographs)
+        return source
+
+    monkeypatch.setattr("pecl.apps.search.build.find_photographs", find_then_update)
+    assert build_index(photographs).removed == 0
+
+
+def test_an_index_that_another_process_has_rebuilt_meanwhile_keeps_its_profile(photographs, towers, monkeypatch):
+    place = build_index(photographs).folder
+
+    def rebuild_then_check(path):
+        monkeypatch.setattr("pecl.apps.search.build.check_writable", check_writable)
+        build_index(photographs, options=IndexOptions(profile="paper", rebuild=True))
+        check_writable(path)
+
+    monkeypatch.setattr("pecl.apps.search.build.check_writable", rebuild_then_check)
+    with pytest.raises(ConfigError, match=r"--profile: .* has paper, got mini"):
+        build_index(photographs, options=IndexOptions(profile="mini"))
+    assert read_head(place).profile == "paper"
 
 
 def test_photographs_of_which_none_can_be_read_are_no_index(tmp_path, towers):
