@@ -79,6 +79,7 @@ def embed(
     """Return embeddings (D,) float32 of length 1 by fingerprint of the content, and the unreadable files by name.
 
     Each batch is cached as it is computed (`encoders/store`), so a killed process resumes there.
+    Raise DataError if another process removes embeddings from the cache meanwhile.
     """
     from pecl.encoders.store import IMAGE_BATCH, store_of
 
@@ -101,6 +102,17 @@ def embed(
                 progress.update(len(batch))
 
     rows = store_of(tower).get([entry.fingerprint for entry in entries], compute, gaps=True).numpy()  # (N, D)
+    lost = [
+        entry.name
+        for entry, row in zip(entries, rows, strict=True)
+        if entry.name not in failed and (not row.size or np.isnan(row).any())
+    ]
+    if lost:  # by another process, which forgets a folder with the same photographs
+        raise DataError(
+            f"the cached embeddings of {len(lost)} photographs, such as {lost[0]}, were removed while they were read; "
+            "run again"
+        )
+
     embedding_of = {
         entry.fingerprint: row / max(float(np.linalg.norm(row)), 1e-12)
         for entry, row in zip(entries, rows, strict=True)

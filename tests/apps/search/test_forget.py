@@ -13,7 +13,9 @@ from pecl.apps.search.build import build_index
 from pecl.apps.search.catalogue import FILE, index_folder
 from pecl.apps.search.options import IndexOptions
 from pecl.cli import main
+from pecl.encoders.store import EmbeddingStore, forget_images
 from pecl.errors import ConfigError, DataError
+from pecl.files.images import ImageFiles
 
 
 def cached(folder):
@@ -25,6 +27,11 @@ def cached(folder):
 def embeddings_of(*paths):
     """The embeddings of photographs by the tower's formula, as `cached` returns them."""
     return sorted(tuple(np.round(by_hand(path), 4).tolist()) for path in paths)
+
+
+def image_fingerprint(path):
+    """The hash of a file's content."""
+    return ImageFiles((path,)).fingerprint(0)
 
 
 def rights(path):
@@ -52,6 +59,25 @@ def test_forget_removes_the_index_and_what_the_cache_has_of_it(photographs, tmp_
     assert main(["index", "--forget", str(photographs)]) == 2
     assert f"{photographs}: there is no index of it in" in capsys.readouterr().err
     assert build_index(photographs).new == COUNT
+
+
+@pytest.mark.parametrize("count", [1, COUNT])
+def test_an_index_holds_no_embedding_that_another_process_forgets_while_it_is_made(photographs, monkeypatch, count):
+    """Another folder has the same photographs."""
+    contents = [image_fingerprint(path) for path in sorted(photographs.rglob("*.png"))[:count]]
+    add = EmbeddingStore._add
+
+    def add_then_forget(*args):
+        add(*args)
+        assert forget_images(contents) == count
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddingStore, "_add", add_then_forget)
+        with pytest.raises(DataError, match=f"embeddings of {count} photographs, .* were removed while they were read"):
+            build_index(photographs)
+    assert not index_folder(photographs).exists()
+    build_index(photographs)
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT
 
 
 def test_a_removed_or_changed_photograph_leaves_the_cache_and_the_file(photographs, tmp_path, towers):
