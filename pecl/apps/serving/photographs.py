@@ -9,7 +9,7 @@ import os
 import threading
 from pathlib import Path
 
-from pecl.apps.search.catalogue import FILE, read_head, shown_name
+from pecl.apps.search.catalogue import FILE, Head, read_head, shown_name
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.thumbnails import THUMBNAIL, read_thumbnail
 from pecl.apps.serving.refusals import Refusal
@@ -34,6 +34,7 @@ class Photographs:
         self._lock = threading.RLock()
         self._tower = tower
         self._index = self._open(folder)
+        self._problem = ""  # of the update that cannot be read, so that each is logged once
 
     def __len__(self) -> int:
         return len(self.index())
@@ -46,27 +47,30 @@ class Photographs:
     def index(self) -> ImageIndex:
         """Return the current index, or, with a warning, the previous one if the current index cannot be read."""
         with self._lock:
+            folder = self._index.folder
             try:
-                if read_head(self._index.folder).generation != self._index.head.generation:
-                    self._index = self._open(self._index.folder)
+                head = read_head(folder)
+                if head.generation != self._index.head.generation:
+                    self._check_tower(folder, head)  # before the embeddings are read, since every request comes here
+                    self._index = self._open(folder)
+                self._problem = ""
             except (OSError, DataError) as error:
-                logger.warning("the index was updated, but cannot be read: %s", error)
+                if str(error) != self._problem:
+                    logger.warning("the index was updated, but cannot be read: %s", error)
+                self._problem = str(error)
             return self._index
 
     def folders(self) -> list[str]:
         """Return the folders that the page offers, at most 1000, relative to `root`."""
-        direct = {path.parent for path in self.index().paths}
+        index = self.index()
+        direct = {path.parent for path in index.paths}
         every = {
             folder
             for direct_folder in direct
             for folder in (direct_folder, *direct_folder.parents)
-            if self.root in folder.parents
+            if index.root in folder.parents
         }
-        return sorted(map(self.name, every))[:1000]
-
-    def name(self, path: Path) -> str:
-        """Return a path relative to the folder of photographs, as text that JSON can hold."""
-        return shown_name(os.fspath(path.relative_to(self.root)))
+        return sorted(name_in(index, folder) for folder in every)[:1000]
 
     def picture(self, identity: str, size: int) -> bytes:
         """Return the photograph with the id `identity` as JPEG, its longer side at most `size` pixels.
@@ -87,12 +91,23 @@ class Photographs:
 
     def _open(self, folder: str | Path) -> ImageIndex:
         index = ImageIndex.open(folder)
-        tower = index.head.towers["image"]
-        if tower.get("fingerprint") != self._tower.fingerprint:
+        try:
+            self._check_tower(index.folder, index.head)
+        except DataError:
             index.close()
+            raise
+        return index
+
+    def _check_tower(self, folder: Path, head: Head) -> None:
+        """Raise DataError unless the index in `folder` was made with the server's image tower."""
+        tower = head.towers["image"]
+        if tower.get("fingerprint") != self._tower.fingerprint:
             raise DataError(
-                f"{index.folder / FILE} was made with the image tower {tower.get('name')} of profile "
-                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild it"
+                f"{folder / FILE} was made with the image tower {tower.get('name')} of profile {head.profile}, and the "
+                f"server has {self._tower.name}: choose that --profile, or rebuild it"
             )
 
-        return index
+
+def name_in(index: ImageIndex, path: Path) -> str:
+    """Return a path relative to the folder of photographs of an index, as text that JSON can hold."""
+    return shown_name(os.fspath(path.relative_to(index.root)))

@@ -30,7 +30,7 @@ from pecl.apps.search.query import Query, QueryLanguage, choose_language, named_
 from pecl.apps.search.thumbnails import THUMBNAIL
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.models import Models, TextJob
-from pecl.apps.serving.photographs import LARGE, Photographs
+from pecl.apps.serving.photographs import LARGE, Photographs, name_in
 from pecl.apps.serving.refusals import Refusal, at_most, bad
 from pecl.apps.serving.requests import JsonRoute, PersonLanguages, SearchAddress, SearchRequest, read_data_uri
 from pecl.apps.serving.service import Served, Service
@@ -177,7 +177,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
             {
                 "id": hit.id,
                 "version": hit.fingerprint[:8],
-                "name": photographs.name(hit.path),
+                "name": name_in(index, hit.path),
                 "score": round(hit.score, 6),
                 "named": hit.named,
             }

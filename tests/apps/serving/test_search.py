@@ -14,8 +14,10 @@ from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, paint
 from PIL import Image
 
+import pecl.encoders.towers
 from pecl.apps.search.build import build_index
 from pecl.apps.search.catalogue import FILE, index_folder, read_head
+from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.options import IndexOptions
 from pecl.apps.serving.photographs import Photographs
 from pecl.files import LOCK, locked
@@ -233,6 +235,47 @@ def test_a_renewed_index_is_seen_without_a_restart_and_a_damaged_one_stays_what_
     assert "the index was updated, but cannot be read" in caplog.text
     refused = client.post("/search", json={"query": "a"}), client.put("/languages", json={"languages": ["cs"]})
     assert [(one.status_code, str(index_folder(index)) in one.text) for one in refused] == [(503, False), (409, False)]
+
+
+def test_no_request_reads_the_embeddings_of_another_tower(client, index, towers, monkeypatch, caplog):
+    before = found_in(post(client, query=QUERY, language="cs"))
+    load = pecl.encoders.towers.load_image_encoder
+
+    def load_another(*_, **__):
+        tower = load()
+        with torch.no_grad():
+            tower.backbone.weight.mul_(-1)
+        return tower
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.encoders.towers.load_image_encoder", load_another)
+        build_index(index, options=IndexOptions(rebuild=True))
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.apps.search.index.read_catalogue", lambda *_, **__: pytest.fail("read"))
+        for _ in range(3):
+            assert found_in(post(client, query=QUERY, language="cs")) == before
+    assert caplog.text.count("the index was updated, but cannot be read") == 1
+    assert "was made with the image tower colours" in caplog.text
+    build_index(index, options=IndexOptions(rebuild=True))
+    paint(index / "new.png", seed=99)
+    build_index(index)
+    assert client.get("/search").json()["photographs"] == COUNT + 1
+
+
+def test_a_search_names_photographs_of_the_index_in_which_it_began(client, index, tmp_path, monkeypatch):
+    """Meanwhile another folder gets the index, and another request reads that."""
+    before = found_in(post(client, query=QUERY, language="cs"))
+    nearest = ImageIndex.nearest
+
+    def nearest_then_rebuild(*args):
+        hits = nearest(*args)
+        paint(tmp_path / "other" / "a.png", seed=99)
+        build_index(tmp_path / "other", index_folder(index), IndexOptions(rebuild=True))
+        assert client.get("/search").json()["photographs"] == 1
+        return hits
+
+    monkeypatch.setattr(ImageIndex, "nearest", nearest_then_rebuild)
+    assert found_in(post(client, query=QUERY, language="cs")) == before
 
 
 REFUSED = [
