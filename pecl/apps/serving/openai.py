@@ -171,4 +171,7 @@ async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -
 
 def _described(service: Service, adapter: str | None) -> dict[str, Any]:
     model = service.models.model_of(adapter)
-    return next(row for row in service.models.describe() if row["id"] == model)
+    for row in service.models.describe():
+        if row["id"] == model:
+            return row
+    raise Refusal(404, f"model: {model} has just been unloaded", "model", "model_not_found")

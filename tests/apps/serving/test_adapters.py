@@ -11,7 +11,7 @@ from helpers.serving import adapter_files, client_of, expected, make_models, mak
 from helpers.tiny import sentences
 from helpers.waiting import wait_until
 
-from pecl.apps.serving.models import TextJob
+from pecl.apps.serving.models import Models, TextJob
 
 TEXT = sentences(1, seed=4)[0]
 
@@ -96,3 +96,15 @@ def test_of_two_unloads_at_once_the_later_finds_no_model(folder):
         first, second = sorted((answer.result() for answer in answers), key=lambda answer: answer.status_code)
     assert first.json()["deleted"] is True
     assert (second.status_code, second.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_a_model_that_is_unloaded_while_it_is_described_is_not_found(client, monkeypatch):
+    plain = Models.describe
+
+    def unload_then_describe(models):
+        models.remove("de")
+        return plain(models)
+
+    monkeypatch.setattr(Models, "describe", unload_then_describe)
+    answer = client.get("/v1/models/tiny:de")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
