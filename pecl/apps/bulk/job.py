@@ -18,7 +18,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.spec import describe
 from pecl.apps.backends import TORCH, check_backend, load_towers_on
-from pecl.apps.bulk.shards import shard_metadata, shard_path, shards_of, write_shard
+from pecl.apps.bulk.shards import describe_difference, shard_metadata, shard_path, shards_of, write_shard
 from pecl.data.captions import ENGLISH_COLUMNS, stripped_lines
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
@@ -39,8 +39,6 @@ ROWS = 16_384  # rows of a shard
 IMAGE_BATCH = 32
 # arguments of `load_towers` that a flag names
 TOWERS = ("profile", "text_model", "image_model", "device", "precision")
-# metadata that are only names; the rest must be equal in all shards of a folder
-NAMES = ("source", "tower", "adapter")
 IMAGES, TEXTS = KINDS = ("images", "texts")
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 _DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
@@ -257,10 +255,9 @@ class Embedder:
             except DataError as error:
                 raise OutputError(f"{error}: choose another folder, or move the file") from error
             expected = {**self.metadata, "here": str(len(self.rows(paths.get(path, 0))))}
-            for name in sorted(expected.keys() | actual.keys()):
-                if name not in NAMES and not name.startswith("ARROW") and actual.get(name) != expected.get(name):
-                    difference = f"{name.replace('_', ' ')}: {actual.get(name)}, not {expected.get(name)}"
-                    raise OutputError(f"{path} holds other embeddings ({difference}): choose another folder")
+            difference = describe_difference(actual, expected)
+            if difference:
+                raise OutputError(f"{path} holds other embeddings ({difference}): choose another folder")
 
         return [shard for path, shard in paths.items() if path not in existing]
 

@@ -18,6 +18,9 @@ from pecl.files.image_rows import read_array, read_columns, read_names
 
 ARRAY = ".npy"
 _ROWS = "rows"  # number of rows in all shards
+_HERE = "here"  # number of rows in a shard
+# metadata that are only names; the rest must be equal in all shards of a folder
+_NAMES = ("source", "tower", "adapter")
 
 
 def shards_of(folder: str | Path) -> list[Path]:
@@ -60,16 +63,24 @@ def shard_metadata(path: Path) -> dict[str, str]:
         file_metadata = parquet.read_metadata(path)
         metadata = {name.decode(): value.decode() for name, value in (file_metadata.metadata or {}).items()}
         int(metadata[_ROWS])  # another program's file has none
-        return {**metadata, "here": str(file_metadata.num_rows)}
+        return {**metadata, _HERE: str(file_metadata.num_rows)}
     except (OSError, ValueError, KeyError, ArrowException) as error:
         raise DataError(f"{path}: expected embeddings that pecl embed wrote ({one_line(error)})") from error
+
+
+def describe_difference(actual: Mapping[str, str], expected: Mapping[str, str]) -> str:
+    """Return the first field in which the metadata of two shards differ, with both values; empty if none differs."""
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in _NAMES and not name.startswith("ARROW") and actual.get(name) != expected.get(name):
+            return f"{name.replace('_', ' ')}: {actual.get(name)}, not {expected.get(name)}"
+    return ""
 
 
 def open_embeddings(path: str | Path) -> torch.Tensor:
     """Return the embeddings (N, D) float32 of a folder, or of an array `.npy`, that `pecl embed` wrote.
 
     Raises:
-        DataError: there are none, or they are incomplete or damaged.
+        DataError: there are none, or they are incomplete or damaged, or of several commands.
     """
     if Path(path).suffix == ARRAY:
         return torch.from_numpy(np.array(read_array(Path(path))))
@@ -95,7 +106,15 @@ def _columns(folder: str | Path, name: str) -> list[Any]:
     if not paths:
         raise DataError(f"{folder} holds no embeddings: expected embeddings-00000.parquet and so on")
 
-    rows = int(shard_metadata(paths[0])[_ROWS])
+    metadata = [{**shard_metadata(path), _HERE: ""} for path in paths]
+    for path, shard in zip(paths, metadata, strict=True):
+        difference = describe_difference(shard, metadata[0])
+        if difference:  # two commands wrote into the folder at the same time
+            raise DataError(
+                f"{path} holds other embeddings than {paths[0].name} ({difference}): run pecl embed with a new folder"
+            )
+
+    rows = int(metadata[0][_ROWS])
     columns = [read_columns(path, name)[0] for path in paths]
     written_rows = sum(map(len, columns))
     if written_rows != rows:

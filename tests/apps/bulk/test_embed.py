@@ -229,6 +229,18 @@ def test_other_embeddings_are_not_overwritten(shipped, monkeypatch):
         pecl.embed("lines.txt", "")
 
 
+def test_embeddings_of_two_commands_that_wrote_at_the_same_time_are_not_mixed(monkeypatch):
+    """Each found an empty folder."""
+    pecl.embed(lines(), "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedder, "missing", lambda _: [1])
+        pecl.embed("lines.txt", "out", normalize=False)
+    with pytest.raises(
+        DataError, match=r"00001.parquet holds other embeddings than .*00000.parquet \(normalize: False"
+    ):
+        pecl.open_embeddings("out")
+
+
 def test_damage_is_one_sentence():
     pecl.embed(lines(), "out")
     path = Path("out/embeddings-00001.parquet")
