@@ -153,9 +153,11 @@ class Frame:
             try:
                 self._check(scope)
                 await self.app(scope, receive, send_on)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 if status != LEFT:  # a part of the answer has been sent
                     raise
+                if isinstance(error, asyncio.CancelledError):  # by uvicorn, when the patience of a stop is over
+                    error = Refusal(503, "the server stopped before it could answer; try again")
                 answer = await answer_error(Request(scope), error)
                 await answer(scope, receive, send_on)
 

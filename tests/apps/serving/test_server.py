@@ -1,5 +1,6 @@
 """A real server on the loopback: the openai client, many clients at once, and a stop that loses nothing."""
 
+import functools
 import json
 import random
 import signal
@@ -12,7 +13,9 @@ import pytest
 import torch
 from helpers.serving import LANGUAGES, client_of, expected, make_service, running, server_process
 from helpers.tiny import sentences
+from helpers.waiting import wait_until
 
+from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.server import Frame, Server, serve
 from pecl.apps.serving.sockets import allowed_hosts, open_socket
 from pecl.errors import RunError
@@ -101,6 +104,25 @@ def test_a_signal_loses_no_request():
     assert [status for status, _ in received] == [200] * 40
     found = torch.tensor([document["data"][0]["embedding"] for _, document in received])
     torch.testing.assert_close(found, expected(texts, languages), rtol=0, atol=1e-5)
+
+
+def test_a_request_that_takes_longer_than_the_patience_of_a_stop_is_told_so(monkeypatch):
+    service = make_service(limits=Limits(patience=1))
+    embed, begun, ended = service.models.embed, threading.Event(), threading.Event()
+    monkeypatch.setattr(service.models, "embed", lambda jobs: begun.set() or (ended.wait(120) and embed(jobs)))
+    with ThreadPoolExecutor(2) as clients:
+        with running(service) as address:
+            body = {"model": "tiny", "input": "a"}
+            send = functools.partial(httpx.post, f"{address}/v1/embeddings", json=body, timeout=120, trust_env=False)
+            requests = [clients.submit(send) for _ in range(2)]  # one is computed, the other waits
+            assert begun.wait(120)
+            wait_until(lambda: service.metrics.open_requests._value.get() == 2, 120, "both requests")
+            for request in requests:
+                request.add_done_callback(lambda _: ended.set())  # so that the pass ends after its request
+        answers = [request.result() for request in requests]
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json()["error"]["message"] == "the server stopped before it could answer; try again"
 
 
 TAKEN = ("localhost:1", "LOCALHOST:8000", "127.0.0.1", "[::1]", "[::1]:8000")
