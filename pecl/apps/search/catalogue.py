@@ -174,6 +174,8 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
             yield database
 
         if new:
+            # SQLite would apply the journal of the replaced file, left by a killed process, to the new one
+            (folder / f"{FILE}-journal").unlink(missing_ok=True)
             os.replace(path, folder / FILE)
     except sqlite3.OperationalError as error:  # a full disk
         raise OutputError(f"cannot write {path}: {error}") from error

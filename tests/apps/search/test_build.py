@@ -4,6 +4,8 @@ import io
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -320,6 +322,34 @@ def test_a_failing_or_interrupted_build_leaves_everything_as_it_was(photographs,
     for options in (IndexOptions(), IndexOptions(rebuild=True)):
         check_fails(options)
     assert (place / FILE).read_bytes() == before
+    assert [path.name for path in place.iterdir()] == [FILE]
+
+
+KILLED = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+thumbnails = [(str(i), bytes(4000)) for i in range(1000)]
+database.execute("BEGIN")
+database.executemany("INSERT INTO thumbnails VALUES (?, ?)", thumbnails)
+database.execute("COMMIT")
+database.execute("BEGIN IMMEDIATE")
+database.execute("UPDATE photographs SET embedding = zeroblob(4000)")
+database.execute("UPDATE thumbnails SET jpeg = zeroblob(3000)")  # more than the cache holds, so pages are written
+os._exit(9)
+"""
+
+
+def test_the_journal_of_a_killed_process_is_not_applied_to_another_index(photographs, towers):
+    """Somebody deletes the file of the index, and leaves the journal next to it."""
+    place = build_index(photographs).folder
+    subprocess.run([sys.executable, "-c", KILLED, place / FILE])
+    assert (place / f"{FILE}-journal").stat().st_size
+    (place / FILE).unlink()
+    for path in photographs.rglob("*.png"):
+        paint(path, seed=100 + int(path.stem))
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    np.testing.assert_allclose(index.embeddings, [by_hand(path) for path in index.paths], atol=1e-6)
     assert [path.name for path in place.iterdir()] == [FILE]
 
 
