@@ -5,6 +5,7 @@ and step (see `trainer`), so the state holds no random generator. Each training 
 the name has a hash of the run, its data and weights.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from pecl.errors import WeightsError
-from pecl.files import parse_json, read_tensors, write_tensors
+from pecl.files import parse_json, read_metadata, read_tensors, write_tensors
 
 _FORMAT = "pecl-training-state-1"
 
@@ -67,6 +68,13 @@ def save_state(
     plain = [{name: value for name, value in vars(record).items() if name != "best"} for record in records]
     document = json.dumps({**progress, "records": plain})
     write_tensors(path, {**tensors, **best}, {"format": _FORMAT, "progress": document})
+
+
+def saved_step(path: Path) -> int:
+    """Return the step of the state at `path`; 0 if there is none, or one that `restore_state` refuses."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return parse_json(read_metadata(path)["progress"])["step"]
+    return 0
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ from pecl.training.batch import ANCHOR, CAPTIONS, QUERY, make_batch
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import SINGLE, ProcessGroup
 from pecl.training.optimizer import Average, Schedule, SlotAdam
-from pecl.training.state import SlotRecord, restore_state, save_state
+from pecl.training.state import SlotRecord, restore_state, save_state, saved_step
 from pecl.training.task import Share, SlotTask, derived_seed, embed_share, random_order
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ class Trainer:
         self.total_steps = schedule.steps(sizes[0])
         adapter.begin(self.total_steps)
         self.step = 0
-        self.saved_step = 0  # step of the state on disk
+        # step of the state on disk, from which the run resumes even if it is interrupted before `run` restores it
+        self.saved_step = 0 if self.state_path is None else saved_step(self.state_path)
         self.seconds = 0.0
         # caches those of one epoch
         self._order = lru_cache(len({task.seed for task in tasks}))(random_order)
@@ -409,7 +410,6 @@ class Trainer:
         self.records, progress = restore_state(self.state_path, self._state_tensors())
         self.adapter.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in progress["rest"].items()})
         self.step = progress["step"]
-        self.saved_step = self.step
         self.seconds = progress["seconds"]
         self._recent_steps = progress["recent_steps"]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -89,6 +90,19 @@ def test_a_run_goes_on_where_it_was_interrupted_and_again(small, tmp_path):
         assert getattr(resumed, key) == getattr(whole, key), key
     assert resumed.status == "complete"
     assert not (Path(small["out"]) / ".state").exists()
+
+
+def test_an_interrupt_before_the_state_is_restored_leaves_the_step_that_was_saved(small):
+    config = make_config(small)
+    with interrupted_after(3):
+        train(config)
+    with (
+        patch("pecl.encoders.text.MultilingualTextEncoder.caching", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        train(config)
+    stopped = read_run(training_path(config))
+    assert (stopped.status, stopped.steps) == ("interrupted", 3)
 
 
 def test_a_fleet_goes_on_from_the_state_of_the_same_runs_in_the_same_order(small):
