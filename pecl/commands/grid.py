@@ -89,11 +89,8 @@ def run(parsed: argparse.Namespace) -> int:
         cli.print_json([result.to_json() for result in outcome.results])
     else:
         _print_tables(outcome)
-        for result in outcome.pruned:
-            recall = f"validation recall {result.validation_recall:.3f}"
-            cli.print_text(f"pruned: {result.run_id}: after step {result.steps}, {recall}")
-        for result in outcome.failed:
-            cli.print_text(f"failed: {result.run_id}: {result.error}")
+        for run in [*outcome.pruned, *outcome.failed]:
+            cli.print_text(run.to_text())
 
     return int(bool(outcome.failed))
 

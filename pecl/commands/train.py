@@ -67,7 +67,7 @@ def print_plans(
 def print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> int:
     """Print outcomes as one JSON document, or a table and the path of each; return 1 if a run failed, else 0."""
     complete = [outcome for outcome in outcomes if isinstance(outcome, TrainingResult)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, UnfinishedRun)]
+    unfinished = [outcome for outcome in outcomes if isinstance(outcome, UnfinishedRun)]
     if as_json:
         documents = [outcome.to_json() for outcome in outcomes]
         cli.print_json(documents[0] if len(documents) == 1 else documents)
@@ -76,6 +76,6 @@ def print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> int:
             cli.print_text(reported(runs_table(complete)))
         for result in complete:
             cli.print_text(str(result.path))
-        for run in failed:
-            cli.print_text(f"{run.status}: {run.run_id}: {run.error}")
-    return int(bool(failed))
+        for run in unfinished:
+            cli.print_text(run.to_text())
+    return int(any(run.status == "failed" for run in unfinished))

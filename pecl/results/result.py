@@ -99,6 +99,13 @@ class UnfinishedRun(Run):
     def __repr__(self) -> str:
         return f"UnfinishedRun({self.name}, {self.status})"
 
+    def to_text(self) -> str:
+        """Return status, run id and reason in one line: `pruned: <run id>: after step 40, validation recall 0.512`."""
+        reason = self.error
+        if self.status == "pruned":
+            reason = f"after step {self.steps}, validation recall {self.validation_recall:.3f}"
+        return f"{self.status}: {self.run_id}: {reason}"
+
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Result(Run):

@@ -220,6 +220,14 @@ def test_a_training_with_a_failed_run_ends_with_status_1_and_names_it(monkeypatc
         assert (trained.config.language in printed.split()) == (trained in outcomes)
 
 
+def test_a_training_that_was_pruned_is_no_failure(monkeypatch, capsys):
+    """A callback pruned it, and the command that resumes it records that."""
+    pruned = unfinished(train(4, 6), "pruned", run_id="f" * 16, steps=40, validation_recall=0.51234)
+    monkeypatch.setattr("pecl.commands.train.train_fleet", lambda *_, **__: [pruned])
+    assert main(["train"]) == 0
+    assert capsys.readouterr().out == f"pruned: {pruned.run_id}: after step 40, validation recall 0.512\n"
+
+
 def test_a_grid_with_a_failed_run_ends_with_status_1_and_names_it(monkeypatch, capsys):
     trained = train(4, 6)
     failed = unfinished(trained, run_id="f" * 16, error="RuntimeError: out of memory")
