@@ -27,6 +27,10 @@ class ConfigError(PeclError):
     """A configuration field, flag or YAML key is wrong."""
 
 
+class FleetSizeError(ConfigError):
+    """A fleet has more runs than can be trained together here."""
+
+
 class DataError(PeclError):
     """A data set, caption file, translation or image is wrong or missing."""
 

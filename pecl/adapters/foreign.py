@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, FleetSizeError
 
 
 class ForeignAdapter(Adapter):
@@ -27,9 +27,9 @@ class ForeignAdapter(Adapter):
 
     @staticmethod
     def check_slots(engine: str, slots: int) -> None:
-        """Raise ConfigError for several slots."""
+        """Raise FleetSizeError for several slots."""
         if slots > 1:
-            raise ConfigError(f"fleet: expected 1 with engine {engine}, got {slots}; or use engine pecl")
+            raise FleetSizeError(f"fleet: expected 1 with engine {engine}, got {slots}; or use engine pecl")
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters (S, ...) of slot modules, then those of the package, without a slot dimension."""

@@ -15,7 +15,7 @@ import torch
 from pecl.config import ExperimentConfig
 from pecl.encoders.batches import lengths_of
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
+from pecl.errors import FleetSizeError
 from pecl.experiment.inputs import Inputs
 
 MOST = 16  # runs of a fleet on a device whose memory is not known
@@ -110,14 +110,16 @@ def draws_by_batch(config: ExperimentConfig, tower: MultilingualTextEncoder) -> 
 
 
 def check_size(runs: Sequence[Inputs], max_runs: int) -> None:
-    """Raise ConfigError for a fleet of more than `max_runs` runs; the sentence names the largest possible size."""
+    """Raise FleetSizeError for a fleet of more than `max_runs` runs; the sentence names the largest possible size."""
     if len(runs) <= max_runs:
         return
     tower = runs[0].towers.text
     if draws_by_batch(runs[0].config, tower):
-        raise ConfigError(
+        raise FleetSizeError(
             f"fleet: expected 1 with the text tower {tower.name!r}, whose attention draws dropout for "
             f"a whole batch, got {len(runs)}; or leave dropout out"
         )
 
-    raise ConfigError(f"fleet: expected at most {max_runs}, which fit into the memory here, or auto, got {len(runs)}")
+    raise FleetSizeError(
+        f"fleet: expected at most {max_runs}, which fit into the memory here, or auto, got {len(runs)}"
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.config import ExperimentConfig
-from pecl.errors import OutputError, PeclError
+from pecl.errors import FleetSizeError, OutputError, PeclError
 from pecl.experiment.loading import TrainingDataCache, once_per_data
 from pecl.files import check_writable
 from pecl.files.progress import watching_steps
@@ -216,8 +216,9 @@ class _Run:
             logger.warning("%s is tried once more: %s", task.name, error)
             return True
 
-        bad_input = isinstance(error, PeclError) and not isinstance(error, OutputError)
-        if not bad_input or len(task.configs) == 1 or task.configs[0].joint or str(error).startswith("fleet: "):
+        # The folder and the size of the fleet are wrong for all its runs
+        may_be_of_one_run = isinstance(error, PeclError) and not isinstance(error, OutputError | FleetSizeError)
+        if not may_be_of_one_run or len(task.configs) == 1 or task.configs[0].joint:
             return False
         index = self.pending.index(task)
         self.pending[index : index + 1] = [Task((config,), task.share) for config in task.configs]

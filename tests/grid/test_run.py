@@ -18,7 +18,7 @@ from helpers.small_experiment import SMALL, write_folder
 import pecl.experiment.checks
 from pecl.cli import main
 from pecl.config import make_config
-from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.experiment.run import train_fleet
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_seconds
@@ -197,6 +197,13 @@ def test_runs_of_a_fleet_with_a_wrong_one_are_tried_separately(small):
     results = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2)], launcher=launcher).results
     assert launcher.attempts == 3
     assert [(result.status, result.fleet.size) for result in results] == [("complete", 1)] * 2
+
+
+def test_runs_of_a_fleet_that_is_too_large_are_not_tried_separately(small):
+    launcher = Faulty(1, FleetSizeError("expected at most 1"))
+    with pytest.raises(FleetSizeError):
+        run_grid([make_config({**small, "seed": seed}) for seed in (1, 2)], launcher=launcher)
+    assert launcher.attempts == 1
 
 
 def test_states_of_complete_runs_alone_are_removed(small):

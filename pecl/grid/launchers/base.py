@@ -9,11 +9,12 @@ from typing import Literal, Protocol
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.config.plugins import load_plugins, loaded_plugins
-from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.files import parse_json
 
 # Exit statuses of a worker, besides 0 for written results (complete or failed): see sysexits.h
 BAD_INPUT = 2
+FLEET_TOO_LARGE = 64
 CANNOT_WRITE = 73
 BUSY = 75
 
@@ -80,12 +81,23 @@ class WorkerDiedError(RuntimeError):
     """A worker ended without leaving results."""
 
 
+# Error of a grid for an exit status of a worker; for any other status, the worker died
+ERRORS: dict[int, type[Exception]] = {
+    BAD_INPUT: PeclError,
+    FLEET_TOO_LARGE: FleetSizeError,
+    CANNOT_WRITE: OutputError,
+}
+
+
 def end_event(task: Task, status: int, sentence: str) -> Event:
     """Return the event for a worker's exit status and last sentence."""
     if status == BUSY:
         return Event("busy", task)
-    errors = {0: None, BAD_INPUT: PeclError(sentence), CANNOT_WRITE: OutputError(sentence)}
-    return Event("finished", task, errors.get(status, WorkerDiedError(sentence)))
+    if status == 0:
+        return Event("finished", task)
+
+    kind = ERRORS.get(status, WorkerDiedError)
+    return Event("finished", task, kind(sentence))
 
 
 def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | str]:

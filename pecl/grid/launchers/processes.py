@@ -23,7 +23,7 @@ from typing import IO
 import numpy as np
 
 from pecl.errors import ConfigError, not_none
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_event
+from pecl.grid.launchers.base import BUSY, ERRORS, Event, Task, end_event
 from pecl.machine import gpus_needed
 
 _POLL_SECONDS = 0.05
@@ -146,7 +146,7 @@ def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
 def _ended(worker: _Worker) -> Event:
     status = worker.process.returncode
     last_line = _close(worker)
-    if status in (0, BAD_INPUT, CANNOT_WRITE, BUSY):
+    if status in (0, BUSY, *ERRORS):
         return end_event(worker.task, status, last_line)
     how = f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit status {status}"
     return end_event(worker.task, status, f"the worker {how}: {last_line}")

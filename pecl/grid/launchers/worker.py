@@ -1,8 +1,9 @@
 """`work(configs)`: train runs and write their results, in this process (`Inline`) or a worker.
 
 As a process, `python -m pecl.grid.launchers.worker` reads a task from standard input, whose end stops the work. Exit
-status: 0 results are written (of any status), 2 bad input, 73 nothing can be written, 75 another process trains a
-run, 130 interrupted. An error is one sentence, the last line of standard error.
+status: 0 results are written (of any status), 2 bad input, 64 a fleet of more runs than can be trained together, 73
+nothing can be written, 75 another process trains a run, 130 interrupted. An error is one sentence, the last line of
+standard error.
 """
 
 import _thread
@@ -17,12 +18,12 @@ import traceback
 from collections.abc import Generator, Sequence
 
 from pecl.config import ExperimentConfig
-from pecl.errors import OutputError, PeclError
+from pecl.errors import FleetSizeError, OutputError, PeclError
 from pecl.experiment.loading import TrainingDataCache
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
 from pecl.grid.halving import Halving
-from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, Event, Task
+from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, FLEET_TOO_LARGE, Event, Task
 from pecl.results.completeness import complete_result
 from pecl.results.folder import hold
 from pecl.results.result import write_unfinished
@@ -115,6 +116,8 @@ def run_text(text: str) -> tuple[int, str]:
         work(task.configs, task.share, task.halving)
     except BusyError as error:
         return BUSY, str(error)
+    except FleetSizeError as error:
+        return FLEET_TOO_LARGE, str(error)
     except OutputError as error:
         return CANNOT_WRITE, str(error)
     except Exception as error:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import pecl.experiment.run
 import pecl.grid.launchers.processes
 from pecl.config import make_config
-from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.grid import expand, run_grid
 from pecl.grid.launchers import make_launcher
 from pecl.grid.launchers.base import Task, WorkerDiedError, parse_options
@@ -75,10 +75,10 @@ def ends(events):
 
 
 def test_the_end_of_a_worker_is_understood(stub):
-    events = ends(Processes(3).run(tasks(0, 2, 3, 9, 73, 75)))
+    events = ends(Processes(3).run(tasks(0, 2, 3, 9, 64, 73, 75)))
     assert (events[0].kind, events[0].error) == ("finished", None)
     assert (events[75].kind, events[75].error) == ("busy", None)
-    for status, kind in ((2, PeclError), (73, OutputError)):
+    for status, kind in ((2, PeclError), (64, FleetSizeError), (73, OutputError)):
         assert type(events[status].error) is kind
         assert str(events[status].error) == "what was wrong"
     assert isinstance(events[3].error, WorkerDiedError)
@@ -248,6 +248,16 @@ def test_a_worker_that_cannot_write_ends_with_a_status_of_its_own(small):
     status, sentence = run_text(text_of({**small, "out": "/dev/full/results"}))
     assert status == 73
     assert "cannot write" in sentence
+
+
+def test_a_worker_whose_fleet_is_too_large_ends_with_a_status_of_its_own(small, monkeypatch):
+    """A grid does not try its runs one by one: they were asked for together."""
+    monkeypatch.setattr("pecl.experiment.checks.largest_fleet", lambda *_: 1)
+    fleet = Task(tuple(make_config({**small, "seed": seed}) for seed in (1, 2)))
+    assert run_text(fleet.to_json()) == (
+        64,
+        "fleet: expected at most 1, which fit into the memory here, or auto, got 2",
+    )
 
 
 @pytest.fixture
