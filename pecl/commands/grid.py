@@ -183,6 +183,8 @@ def _print_plans(
     if parsed.halving is not None:
         document["halving"] = [entry for fleet in fleets for entry in _competitions_of(fleet, parsed.halving)]
         lines += map(_halving_text, document["halving"])
+        if plans and not document["halving"]:
+            lines.append("halving: prunes none of the runs to train, since no two of one fleet compete")
         total += ", without halving"
 
     cli.print_answer(parsed, document, *lines, total)

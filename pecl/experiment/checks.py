@@ -24,8 +24,12 @@ class CheckedRuns:
 
     runs: list[Inputs]
     adapters: tuple[AdapterConfig, ...]
-    max_runs: int  # runs that fit into memory at once
+    max_runs: int  # runs that are trained together at most
     trackers: dict[str, Tracker]  # by name
+
+    def fleets(self) -> list[list[Inputs]]:
+        """Return the runs by the fleets that are trained one after the other."""
+        return [self.runs[start : start + self.max_runs] for start in range(0, len(self.runs), self.max_runs)]
 
 
 def read_and_check(

@@ -9,7 +9,7 @@ from torch import nn
 
 from pecl.adapters.choice import AdapterChoice
 from pecl.config import ExperimentConfig
-from pecl.experiment.checks import read_and_check
+from pecl.experiment.checks import CheckedRuns, read_and_check
 from pecl.experiment.evaluation import with_adapter
 from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import Inputs, read_evaluation
@@ -46,28 +46,36 @@ def status_of(plan: RunPlan) -> str:
     return f"resumable from step {plan.saved_step}" if plan.status == "resumable" else plan.status
 
 
-def plan_runs(
+def plan_runs(configs: Sequence[ExperimentConfig], cache: TrainingDataCache | None = None) -> list[RunPlan]:
+    """Return one plan per run of a fleet; write nothing."""
+    return [plan for plans in plan_fleets(configs, cache) for plan in plans]
+
+
+def plan_fleets(
     configs: Sequence[ExperimentConfig],
     cache: TrainingDataCache | None = None,
     share: int | None = None,
-) -> list[RunPlan]:
-    """Return one plan per run of a fleet; write nothing."""
+) -> list[list[RunPlan]]:
+    """Return one plan per run of a fleet, by the fleets into which memory divides it; write nothing.
+
+    The arguments are those of `train_fleet`.
+    """
     cache = cache or TrainingDataCache()
-    return [_plan(inputs, cache) for inputs in check_run(configs, share, cache)]
+    return [[_plan(inputs, cache) for inputs in fleet] for fleet in check_run(configs, share, cache).fleets()]
 
 
 def check_run(
     configs: Sequence[ExperimentConfig],
     share: int | None = None,
     cache: TrainingDataCache | None = None,
-) -> list[Inputs]:
+) -> CheckedRuns:
     """Make all checks of `train_fleet` before its first step, and write nothing.
 
     Weights are not loaded if the shape of the text tower is known. Images are not decoded.
     """
     check_fleet(configs)
     with use_threads(configs[0].threads):
-        return read_and_check(configs, share, cache or TrainingDataCache(), is_dry=True).runs
+        return read_and_check(configs, share, cache or TrainingDataCache(), is_dry=True)
 
 
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:

@@ -197,9 +197,14 @@ def _train_checked(
         if results is not None:  # another process trained them meanwhile
             return results
 
+        fleets = checked.fleets()
+        if keep_pruned and len(fleets) > 1:
+            message = "%d runs are trained in fleets of at most %d, and only the runs of one fleet are compared"
+            logger.warning(message, len(runs), checked.max_runs)
+
         outcomes: list[Outcome] = []
-        for start in range(0, len(runs), checked.max_runs):  # once, if all fit into memory
-            together = remaining_of(runs[start : start + checked.max_runs], keep_pruned)
+        for fleet in fleets:
+            together = remaining_of(fleet, keep_pruned)
             outcomes += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
 
         if len(outcomes) == len(configs):

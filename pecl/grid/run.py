@@ -94,20 +94,21 @@ def plan_grid(
 ) -> list[list[tuple[ExperimentConfig, RunPlan | Outcome]]]:
     """Return each run by fleet, in the order of training, with its plan; or with its result if it is not trained.
 
-    The arguments are those of `run_grid`. All its checks before the first step of each run are made, and nothing is
-    written.
+    A fleet that does not fit into memory is divided as it will be for training. The arguments are those of `run_grid`.
+    All its checks before the first step of each run are made, and nothing is written.
     """
-    from pecl.experiment.plan import plan_runs  # imports torch
+    from pecl.experiment.plan import plan_fleets  # imports torch
 
     run = _Run(configs, fleet, launcher or Inline(), halving)
     cache = TrainingDataCache()
     planned: list[list[tuple[ExperimentConfig, RunPlan | Outcome]]] = []
     for task in run.tasks:
         if task in run.pending:
-            plans = plan_runs(task.configs, cache, task.share)
+            configs_in_order = iter(task.configs)
+            for plans in plan_fleets(task.configs, cache, task.share):
+                planned.append([(next(configs_in_order), plan) for plan in plans])
         else:
-            plans = [run.results[config.out, config.run_id()] for config in task.configs]
-        planned.append(list(zip(task.configs, plans, strict=True)))
+            planned.append([(config, run.results[config.out, config.run_id()]) for config in task.configs])
     return planned
 
 

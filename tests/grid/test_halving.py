@@ -318,6 +318,28 @@ def test_the_command_lists_pruned_runs_and_a_dry_run_states_the_rungs(small, cap
 
 
 @pytest.mark.parametrize(
+    ("together", "expected", "complete"),
+    [
+        (2, ["and 1 rival 1 continue after step 4 of 8"] * 2, 3),
+        (1, ["prunes none of the runs to train, since no two of one fleet compete"], 5),
+    ],
+)
+def test_runs_that_do_not_fit_into_memory_together_do_not_compete_and_that_is_said(
+    small, monkeypatch, caplog, capsys, together, expected, complete
+):
+    """Of five runs two by two, the last has no rival."""
+    monkeypatch.setattr("pecl.experiment.checks.largest_fleet", lambda *_: together)
+    assert main(["grid", *flags({**small, "lr": "3e-2,1e-2,3e-3,1e-3,1e-4", "halving": 3}), "--dry-run"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("halving: ")]
+    assert len(said) == len(expected)
+    assert all(line.endswith(end) for line, end in zip(said, expected, strict=True))
+    outcome = run_grid(expand({**small, "lr": RATES}), halving=3)
+    assert len(outcome.complete) == complete
+    warning = f"5 runs are trained in fleets of at most {together}, and only the runs of one fleet are compared"
+    assert [message for message in caplog.messages if "compared" in message] == [warning]
+
+
+@pytest.mark.parametrize(
     ("halving", "values", "message"),
     [
         (1, {}, "halving: expected a whole number >= 2, got 1"),
