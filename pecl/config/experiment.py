@@ -6,8 +6,7 @@ the fields that can change the result, without fields of the roles `PATH`, `SAME
 (threads, processes) and `REPORTED`.
 
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of
-fields from the roles. Rules that hold for trainings or for
-evaluations only are in `rules`.
+fields from the roles. Rules that hold for trainings or for evaluations only are in `rules`.
 """
 
 import contextlib
