@@ -13,14 +13,14 @@ from pecl.config.routes import ROUTES
 from pecl.errors import ConfigError
 
 
-def check_training(config: ExperimentConfig) -> None:
+def check_training_fields(config: ExperimentConfig) -> None:
     """Raise ConfigError with the first problem of a training."""
     for rule in (_evaluation_field_problems, _text_problems, _anchor_problems, _loss_problems):
         for problem in rule(config):
             raise ConfigError(problem)
 
 
-def check_evaluation(config: ExperimentConfig) -> None:
+def check_evaluation_fields(config: ExperimentConfig) -> None:
     """Raise ConfigError for an evaluation whose fields exclude each other."""
     if config.image_embeddings is None and config.image_paths is not None:
         raise ConfigError("image_paths: expected image_embeddings with it")

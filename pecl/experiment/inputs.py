@@ -12,7 +12,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
-from pecl.config.rules import check_evaluation
+from pecl.config.rules import check_evaluation_fields
 from pecl.data.captions import ENGLISH_COLUMNS, ParallelCaptions, find_repeats
 from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset
@@ -181,7 +181,7 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
         DataError: data are missing or wrong, or an image has no row among the embeddings of another
             program.
     """
-    check_evaluation(config)
+    check_evaluation_fields(config)
     translation_route = route(config.route, config.test_query)
     data = load_captions(config, (translation_route.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")

@@ -17,7 +17,7 @@ import numpy as np
 
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import route
-from pecl.config.rules import check_training
+from pecl.config.rules import check_training_fields
 from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
 from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
@@ -165,8 +165,8 @@ class TrainingDataCache:
         self._load = once_per_data(load_training_data)
 
     def __call__(self, config: ExperimentConfig, decoded: Decoded = tuple) -> TrainingData:
-        """Return the data set of a config that `check_training` accepts, and its text."""
-        check_training(config)
+        """Return the data set of a config that `check_training_fields` accepts, and its text."""
+        check_training_fields(config)
         return self._load(config, decoded)
 
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
