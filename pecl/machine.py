@@ -49,27 +49,15 @@ def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
     Torch also detects it, but takes seconds to import, and configs need no torch.
     """
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_cpu_flags(cpuinfo))  # as Linux names them
-
-
-@cache
-def cpu_has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether Linux reports AMX for bfloat16; False on other systems."""
-    return "amx_bf16" in _cpu_flags(cpuinfo)
+    flags = next((line.partition(":")[2] for line in _lines(cpuinfo) if line.startswith("flags")), "")
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())  # as Linux names them
 
 
 def bfloat16_support() -> str:
     """Return one sentence: how this processor multiplies bfloat16, and what `auto` and bf16 therefore do."""
-    if cpu_has_amx():
-        return "AMX: auto is bf16, and text towers hold their states in bf16"
     if cpu_multiplies_bfloat16():
-        return "AVX512-BF16 without AMX: auto is bf16, and only the products of text towers are bf16"
+        return "AVX512-BF16 or AMX: auto is bf16"
     return "no bf16 instructions: auto is fp32, which is faster here"
-
-
-def _cpu_flags(cpuinfo: Path) -> list[str]:
-    flags = next((line.partition(":")[2] for line in _lines(cpuinfo) if line.startswith("flags")), "")
-    return flags.split()
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:

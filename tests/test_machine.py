@@ -5,7 +5,7 @@ import torch
 
 import pecl.machine
 from pecl.cli import main
-from pecl.machine import available_memory, cpu_has_amx, cpu_multiplies_bfloat16, resolve_precision
+from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision
 
 
 @pytest.fixture(params=[True, False])
@@ -15,27 +15,25 @@ def fast(request, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("line", "has", "has_amx"),
+    ("line", "has"),
     [
-        ("flags\t\t: fpu vme avx512f avx512_bf16 clzero", True, False),
-        ("flags\t\t: fpu amx_bf16 amx_tile", True, True),
-        ("flags\t\t: fpu vme avx512f avx512_vnni", False, False),
-        ("Features\t: fp asimd bf16", False, False),
-        ("model name\t: a processor with avx512_bf16", False, False),
+        ("flags\t\t: fpu vme avx512f avx512_bf16 clzero", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile", True),
+        ("flags\t\t: fpu vme avx512f avx512_vnni", False),
+        ("Features\t: fp asimd bf16", False),
+        ("model name\t: a processor with avx512_bf16", False),
     ],
 )
-def test_what_linux_says_of_the_processor(tmp_path, line, has, has_amx):
+def test_what_linux_says_of_the_processor(tmp_path, line, has):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\nbugs\t\t:\n")
     assert cpu_multiplies_bfloat16(tmp_path / "cpuinfo") is has
-    assert cpu_has_amx(tmp_path / "cpuinfo") is has_amx
 
 
 @pytest.mark.parametrize(
-    ("amx", "multiplies", "expected"),
-    [(True, True, "AMX: auto is bf16"), (False, True, "AVX512-BF16 without AMX"), (False, False, "auto is fp32")],
+    ("multiplies", "expected"),
+    [(True, "AVX512-BF16 or AMX: auto is bf16"), (False, "auto is fp32")],
 )
-def test_doctor_states_the_form_of_bf16(monkeypatch, capsys, amx, multiplies, expected):
-    monkeypatch.setattr(pecl.machine, "cpu_has_amx", lambda: amx)
+def test_doctor_states_what_auto_is(monkeypatch, capsys, multiplies, expected):
     monkeypatch.setattr(pecl.machine, "cpu_multiplies_bfloat16", lambda: multiplies)
     main(["doctor"])
     line = next(line for line in capsys.readouterr().out.splitlines() if "bf16 on the processor" in line)

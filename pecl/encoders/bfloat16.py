@@ -4,12 +4,10 @@ Nearly all the time of a pass is spent in the linear layers of the transformer. 
 weights are held once, in half the memory, and multiplied in bfloat16. The parameters of LayerNorms,
 the word embeddings, the head, the loss and everything that is trained stay fp32.
 
-- *Products*: the states between layers, attention and activations are fp32, and each layer converts its input. On a CPU
-  with AVX512-BF16 and without AMX that was faster (docs/notes.md).
-- *States*: the states are bfloat16 from the first layer to the last, so nothing is converted between layers.
-  LayerNorms, softmax and pooling add up in fp32. AMX multiplies bfloat16 so fast that the conversions would cost more.
-
-The processor's features choose the form, not a measurement: equal machines compute equal bits.
+- *States*, on CPUs: the states are bfloat16 from the first layer to the last, so nothing is converted between layers.
+  LayerNorms, softmax and pooling add up in fp32.
+- *Products*, on GPUs, whose LayerNorm takes no parameters of another type than its input, and with encoders of no known
+  family: the states between layers, attention and activations are fp32, and each layer converts its input.
 """
 
 import logging
@@ -19,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.errors import ConfigError
-from pecl.machine import cpu_has_amx, cpu_multiplies_bfloat16
+from pecl.machine import cpu_multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +63,6 @@ class WideLinear(nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map (..., i) to (..., o) of the input's type."""
         return super().forward(input.to(self.weight.dtype)).to(input.dtype)
-
-
-def holds_states(device: torch.device) -> bool:
-    """Return whether a tower on `device` is faster with states in bfloat16 than with products alone."""
-    return device.type == "cpu" and cpu_has_amx()
 
 
 def check_bfloat16(device: str | torch.device) -> None:

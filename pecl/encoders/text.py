@@ -20,7 +20,7 @@ from pecl.encoders import batches, layers
 from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
-from pecl.encoders.bfloat16 import Bfloat16Linear, holds_states
+from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers, LayerStates
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
@@ -122,20 +122,21 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     def use_bfloat16(self, states: bool | None = None) -> None:
         """Hold and multiply the frozen matrices of the transformer in bfloat16: faster, and half their memory.
 
-        `states`: whether the states between layers are bfloat16, too; None chooses by the
-        processor, see `bfloat16`. The fingerprint stays that of the weights as they were. Raise
-        ConfigError if the tower has an adapter.
+        `states`: whether the states between layers are bfloat16, too; None chooses by the device, see `bfloat16`. The
+        fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an adapter.
         """
         if self.adapter is not None:
             raise ConfigError("precision: expected a text tower without adapter: set it before you attach one")
 
         self.fix_fingerprint()
-        has_states = holds_states(self.device) if states is None else states
+        if states is None:
+            states = self.device.type == "cpu" and layers.knows_attention(self.backbone)
+
         for path, module in list(self.backbone.named_modules()):
             if type(module) is nn.Linear:
-                self.backbone.set_submodule(path, Bfloat16Linear(module, has_states))
+                self.backbone.set_submodule(path, Bfloat16Linear(module, states))
 
-        if has_states:
+        if states:
             self.backbone.state_dtype = torch.bfloat16
 
     @property

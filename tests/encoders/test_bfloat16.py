@@ -129,13 +129,19 @@ def test_a_tower_with_a_merged_adapter_holds_its_states_in_bf16(layer_types):
     assert torch.nn.functional.cosine_similarity(*embeddings).min() > 0.999
 
 
-@pytest.mark.parametrize("has_amx", [True, False])
-def test_the_processor_chooses_the_form(monkeypatch, has_amx):
-    monkeypatch.setattr(bfloat16, "cpu_has_amx", lambda: has_amx)
-    _, lower = pair(states=None)
-    assert lower.precision == "bf16"
-    assert lower.holds_bfloat16 is has_amx
-    assert second_tower(lower).holds_bfloat16 is has_amx
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_an_encoder_with_a_layer_of_another_program_converts_in_each_layer(is_replaced):
+    tower = tower_of("xlm-roberta", torch.float32)
+    if is_replaced:
+        layer = tower.backbone.encoder.layer[0]
+        layer.forward = layer.forward
+    expected = tower.encode_text(TEXTS)
+
+    tower.use_bfloat16()
+    assert tower.precision == "bf16"
+    assert tower.holds_bfloat16 is not is_replaced
+    assert second_tower(tower).holds_bfloat16 is not is_replaced
+    assert torch.nn.functional.cosine_similarity(tower.encode_text(TEXTS), expected).min() > 0.999
 
 
 def test_a_merged_tower_loses_nothing_of_the_update():
