@@ -130,7 +130,7 @@ def warn_if_far(file: str, actual: Embed, expected: Embed, texts: Mapping[str, s
     if cosines[lowest] < LEAST_COSINE:
         name, text = list(texts.items())[lowest]
         logger.warning(
-            "%s embeds the text %r (%s) with a cosine of %.2f with the tower's embedding: expected at least %s",
+            "%s embeds the text %r (%s) with a cosine of %.5f with the tower's embedding: expected at least %s",
             *(file, text[:40], name, cosines[lowest], LEAST_COSINE),
         )
 
