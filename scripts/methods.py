@@ -4,7 +4,10 @@
 
 The fields of all runs are those of `configs/methods.yaml`. In the first language, each method is trained with each
 learning rate of the file. Held-out text chooses among them, and the other languages and seeds take the rate that it
-chose; with `--rates each`, every language chooses its own. Runs lie in `results/methods/<pairs>-<budget>-<layers>`.
+chose. With `--rates each`, every language chooses its own. With `--rates recorded`, all take the rate that the
+committed results of the first language chose, which then need not be trained again.
+
+Runs lie in `results/methods/<pairs>-<budget>-<layers>`.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from marked import ROOT
+from marked import MEASURED, ROOT
 
 import pecl
 from pecl.config import read_yaml
+from pecl.files import load_json
 from pecl.grid.configs import expand
 from pecl.results.result import Result
 
@@ -193,6 +197,14 @@ def chosen_rate(results: Sequence[Result]) -> float | None:
     return max(sorted(scores), key=lambda rate: scores[rate], default=None)
 
 
+def recorded_rate(stage: Stage) -> float | None:
+    """Return the rate that `chosen_rate` chose in the committed results of the first language."""
+    folder = folder_of(stage.pairs, stage.budget, stage.layers)
+    records = load_json(MEASURED / "methods" / folder.name / "rates.json")[FIRST]
+    scores = {float(rate): score["held_out"] for rate, score in records[stage.method.name].items() if score}
+    return max(sorted(scores), key=lambda rate: scores[rate], default=None)
+
+
 def stages(pairs: int, budget: str, layers: str, languages: Sequence[str] = LANGUAGES) -> Iterator[Stage]:
     """Yield the stages of a table, in the order of training."""
     for language in languages:
@@ -212,7 +224,7 @@ def stages_named(parsed: argparse.Namespace) -> list[Stage]:
 
 def searches(parsed: argparse.Namespace, stage: Stage) -> bool:
     """Return whether a stage is trained with every learning rate."""
-    return stage.language == FIRST or parsed.rates == "each"
+    return parsed.rates == "each" or (parsed.rates == "first" and stage.language == FIRST)
 
 
 def train(parsed: argparse.Namespace) -> None:
@@ -228,14 +240,16 @@ def train(parsed: argparse.Namespace) -> None:
     first_seed, *more_seeds = parsed.seeds
     for stage in stages_named(parsed):
         searched = stage if searches(parsed, stage) else replace(stage, language=FIRST)
-        if searched not in rates:
+        if searched not in rates and parsed.rates == "recorded":
+            rates[searched] = recorded_rate(stage)
+        elif searched not in rates:
             rates[searched] = chosen_rate(pecl.run_grid({**fields_of(searched), "seed": first_seed}).results)
         rate = rates[searched]
         print(f"{stage.language}: {stage.method.name}: {rate}", flush=True)
         if rate is None:  # every rate failed
             continue
 
-        seeds = more_seeds if searched == stage else parsed.seeds
+        seeds = more_seeds if searches(parsed, stage) else parsed.seeds
         if seeds:
             pecl.run_grid({**fields_of(stage), "lr": rate, "seed": seeds})
 
@@ -249,7 +263,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=_numbers, default=[FEW], metavar="N,N", help="757, 5000")
     parser.add_argument("--seeds", type=_numbers, default=[1], metavar="N,N")
     parser.add_argument("--layers", default="top-2", help="top-K or all")
-    parser.add_argument("--rates", choices=("first", "each"), default="first", help="which languages choose a rate")
+    parser.add_argument("--rates", choices=("first", "each", "recorded"), default="first", help="what chooses a rate")
     parser.add_argument("--dry-run", action="store_true", help="list the runs")
     parsed = parser.parse_args()
     known = {"methods": [method.name for method in METHODS], "languages": LANGUAGES, "budgets": BUDGETS}

@@ -61,11 +61,15 @@ def chosen_of(runs: Mapping[float, Result]) -> Result:
 
 
 def write_runs(folder: Path, out: Path) -> dict[str, Result]:
-    """Copy the chosen results and write `rates.json`; return the chosen runs of the first language by method."""
-    results = {result.run_id: result for result in collect_runs([folder])}
+    """Copy the chosen results and write `rates.json`; return the chosen runs of the first language by method.
+
+    Results and rates that are in `out` already count as well: runs may come from several machines.
+    """
+    results = {result.run_id: result for result in collect_runs([folder, out])}
     shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
     seeds = methods.by_setting(results.values())
-    rates: dict[str, dict[str, Any]] = {}
+    path_of_rates = out / "rates.json"
+    rates: dict[str, dict[str, Any]] = load_json(path_of_rates) if path_of_rates.is_file() else {}
     chosen: dict[str, Result] = {}
     for stage in methods.stages(*methods.table_of(folder)):
         runs = methods.runs_of(stage, results)
@@ -81,9 +85,10 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
         if stage.language == methods.FIRST:
             chosen[stage.method.name] = run
         if stage.language == methods.FIRST or len(runs) > 1:
-            scores = {f"{rate:g}": _score(runs[rate]) for rate in sorted(runs)}
-            rates.setdefault(stage.language, {})[stage.method.name] = scores
-    write_json(out / "rates.json", rates)
+            recorded = rates.setdefault(stage.language, {}).setdefault(stage.method.name, {})
+            recorded |= {f"{rate:g}": _score(runs[rate]) for rate in runs}
+            rates[stage.language][stage.method.name] = dict(sorted(recorded.items(), key=lambda item: float(item[0])))
+    write_json(path_of_rates, rates)
     return chosen
 
 
@@ -222,8 +227,8 @@ def main() -> None:
 
 
 def not_measured(chosen: Mapping[str, Result], measures: Mapping[str, Any]) -> list[tuple[str, Result]]:
-    """Return the chosen runs without measurements."""
-    complete = [(name, run) for name, run in chosen.items() if run.status == "complete"]
+    """Return the chosen runs without measurements, whose adapters are on this machine."""
+    complete = [(name, run) for name, run in chosen.items() if run.status == "complete" and run.adapter_path.is_file()]
     return [(name, run) for name, run in complete if measures.get(name, {}).get("run_id") != run.run_id]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ PAGE = ROOT / "docs" / "methods.md"
 FIGURES = ROOT / "img" / "methods"
 FOLDER = MEASURED / "methods" / "757-05-top-2"
 MORE_PAIRS = MEASURED / "methods" / "5000-05-top-2"
+MORE_PARAMETERS = MEASURED / "methods" / "757-16-top-2"
 BASE = "lora"  # the method that all others are compared with
 
 
@@ -169,10 +170,10 @@ def recall_table() -> str:
     return table(["method", *languages(), "sentences", "English"], body)
 
 
-def _name(row: Row) -> str:
+def _name(row: Row, budget: str = methods.BUDGETS[0]) -> str:
     """Return the name of a method and its spec."""
     engine = "" if row.method.engine == "pecl" else "PEFT's "
-    return f"{engine}`{row.method.specs[0]}`"
+    return f"{engine}`{row.method.specs[methods.BUDGETS.index(budget)]}`"
 
 
 def _share(result: Result) -> str:
@@ -256,28 +257,41 @@ def _rate(scores: dict[str, Any], rate: str) -> str:
     return "failed" if score is None else f"{score['held_out']:.3f} / {score['recall']:.3f}"
 
 
-def pairs_table() -> str:
-    """Tabulate the methods that were trained on more pairs in the first language, next to their shares with few."""
-    shares_with_few = {row.method: share(row.first) for row in rows()}
-    more = rows(MORE_PAIRS)
-    clear = clear_differences(more)
+def comparison_table(folder: Path, other: str) -> str:
+    """Tabulate the methods of another folder in the first language, next to their shares in the main table.
+
+    `other` says what differs there.
+    """
+    main_shares = {row.method: share(row.first) for row in rows() if row.is_complete}
+    compared = [row for row in rows(folder) if row.is_complete]
+    clear = clear_differences(compared)
     signs = {0: "", 1: "better", -1: "worse"}
 
     body = []
-    for row in more:
+    for row in compared:
         result = row.first
         body.append(
             [
-                _name(row),
+                _name(row, methods.table_of(folder)[1]),
+                f"{row.parameters:,}",
                 f"{result.config.lr:g}",
                 f"{result.recall():.3f}",
                 _share(result),
                 signs[clear.get((row.method.name, methods.FIRST), 0)],
-                f"{shares_with_few[row.method]:.2f}",
+                f"{main_shares[row.method]:.2f}",
                 f"{result.recall(OTHER_TEXT, 'best'):.3f}",
             ]
         )
-    head = ["method", "lr", "R@1", "share of the gap", f"than `{BASE}`", "share with 757 pairs", "sentences"]
+    head = [
+        "method",
+        "parameters",
+        "lr",
+        "R@1",
+        "share of the gap",
+        f"than `{BASE}`",
+        f"share with {other}",
+        "sentences",
+    ]
     return table(head, body)
 
 
@@ -302,7 +316,8 @@ PARTS = {
     "seeds": seed_table,
     "costs": cost_table,
     "rates": rate_table,
-    "pairs": pairs_table,
+    "budget": partial(comparison_table, MORE_PARAMETERS, ".05 %"),
+    "pairs": partial(comparison_table, MORE_PAIRS, "757 pairs"),
 }
 
 if __name__ == "__main__":
