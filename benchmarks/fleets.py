@@ -32,8 +32,8 @@ from pecl.data.scenes import load_scenes
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
+from pecl.experiment.fleet_measuring import embed_queries
 from pecl.experiment.inputs import read_training
-from pecl.experiment.measuring import embed_queries
 from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective

@@ -41,11 +41,11 @@ from pecl.data.scenes import load_scenes
 from pecl.errors import not_none
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.distil import distil_config
+from pecl.experiment.dry_run import RunPlan, plan_runs
 from pecl.experiment.fleet import Member
 from pecl.experiment.frozen import embed_anchors, embed_held_out_anchors, embed_images, freeze_training
 from pecl.experiment.inputs import read_training
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.towers import towers_of
 from pecl.machine import process_peak_mb
 from pecl.results.result import collect

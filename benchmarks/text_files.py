@@ -72,7 +72,7 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     import pecl
     from pecl.config import ExperimentConfig
     from pecl.encoders.large import tokens_of
-    from pecl.experiment.text import hold_out, load_text, without_overlap
+    from pecl.experiment.training_text import hold_out, load_text, without_overlap
     from pecl.training.losses import Objective
     from pecl.training.task import SlotTask
     from pecl.training.trainer import Schedule, Trainer

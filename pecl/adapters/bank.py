@@ -90,8 +90,16 @@ class AdapterBank:
         self._spoken: dict[str, str] = {}  # language that an adapter's file states, if the adapter has another name
 
     @classmethod
-    def from_files(cls, tower: MultilingualTextEncoder, paths: str | Path | Iterable[str | Path]) -> "AdapterBank":
+    def from_files(
+        cls,
+        tower: MultilingualTextEncoder,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        restore: bool = True,
+    ) -> "AdapterBank":
         """Return a bank with the adapters in `paths`, one file or several, each under the language that its file names.
+
+        `restore` is as in `AdapterBank`.
 
         Raises:
             WeightsError: a file cannot be used on `tower`.
@@ -101,7 +109,7 @@ class AdapterBank:
         files = [load_adapter_file(name, tower) for name in names]
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
-        bank = cls(tower)
+        bank = cls(tower, restore=restore)
         bank.add_files((not_none(file.language, "language"), file) for file in files)
         return bank
 

@@ -6,9 +6,9 @@ from pecl.commands import options as cli
 from pecl.commands.train import print_outcomes, print_plans
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, run_together
+from pecl.experiment.dry_run import plan_runs
 from pecl.experiment.fleet import fleets_of_languages
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.plan import plan_runs
 
 
 @cli.command(

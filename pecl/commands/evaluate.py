@@ -7,9 +7,9 @@ from pecl.adapters.choice import AdapterChoice
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
+from pecl.experiment.dry_run import check_evaluation
 from pecl.experiment.evaluation import evaluate, with_adapter
-from pecl.experiment.further import check_corrections, corrected_recall, presence
-from pecl.experiment.plan import check_evaluation
+from pecl.experiment.further_measurements import check_corrections, corrected_recall, presence
 from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.lists import evaluations_table
 from pecl.report.tables.table import Column

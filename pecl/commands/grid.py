@@ -19,7 +19,7 @@ from pecl.grid.launchers.processes import parse_devices
 from pecl.results.result import collect, trainings
 
 if TYPE_CHECKING:
-    from pecl.experiment.plan import RunPlan
+    from pecl.experiment.dry_run import RunPlan
 
 
 def _option_of(launcher: str, example: str) -> cli.Argument:
@@ -154,7 +154,7 @@ def _print_plans(
     launcher: Launcher,
 ) -> None:
     """Print the runs with their status, what halving would prune, and the estimated time of the runs to train."""
-    from pecl.experiment.plan import RunPlan, status_of  # imports torch
+    from pecl.experiment.dry_run import RunPlan, status_of  # imports torch
 
     lines = []
 

@@ -219,7 +219,7 @@ def training_values(parsed: argparse.Namespace) -> dict[str, Any]:
     values = config_values(parsed)
     if "start" not in values:
         return values
-    from pecl.experiment.start import with_adapter_of_start
+    from pecl.experiment.initial_weights import with_adapter_of_start
 
     return with_adapter_of_start(values)
 

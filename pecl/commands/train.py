@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
+from pecl.experiment.dry_run import RunPlan, plan_runs, status_of
 from pecl.experiment.fleet import fleets_of_languages
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.plan import RunPlan, plan_runs, status_of
 from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
 from pecl.report.tables.layout import reported

@@ -2,7 +2,7 @@
 
 They are checked before any data are read. Rules for every config are in `experiment`. What needs
 data, a tower or an adapter is checked where they are read: in the package `experiment`, by
-`inputs`, `loading`, `start`, `towers`, `closed_form` and `fleet`.
+`inputs`, `loading`, `initial_weights`, `towers`, `closed_form` and `fleet`.
 """
 
 from collections.abc import Iterator

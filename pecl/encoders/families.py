@@ -56,6 +56,7 @@ class TextFamily:
     causal: bool = False  # whether a position attends only to itself and the positions before it
     # whether every text is padded to all positions, and padding is attended to
     is_fixed: bool = False
+    projection_bias: bool = False  # whether the projection of a contrastive model adds a bias
     names_languages: bool = False  # whether the first token of a text names its language
     pooling: str = "mean"  # in `POOLINGS`
     clean: str = ""  # in `CLEANINGS`
@@ -254,6 +255,7 @@ def _top_siglip(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None) -> 
 SIGLIP = replace(
     PRE_NORM,
     is_fixed=True,
+    projection_bias=True,
     clean=LOWER,
     encoder_name="siglip.SiglipTextModel",
     projection="head",

@@ -8,10 +8,10 @@ from pecl.config import ENGINES, ExperimentConfig
 from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import load_towers
 from pecl.experiment.closed_form import solvable_head
+from pecl.experiment.fleet_size import check_size, largest_fleet
+from pecl.experiment.initial_weights import check_start
 from pecl.experiment.inputs import Inputs, check_joint, read_training
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.memory import check_size, largest_fleet
-from pecl.experiment.start import check_start
 from pecl.experiment.towers import LoadTowers, check_trimming, has_no_values, towers_of, trim_to_texts, with_shape
 from pecl.experiment.tracking import make_trackers
 from pecl.files import check_writable

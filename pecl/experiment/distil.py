@@ -10,9 +10,9 @@ from pecl.data.languages import way_to_adapter
 from pecl.data.registry import DATASETS
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, not_none
+from pecl.experiment.initial_weights import with_adapter_of_start
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import result_of, train_fleet
-from pecl.experiment.start import with_adapter_of_start
 from pecl.experiment.towers import LoadTowers
 from pecl.files import is_path
 from pecl.results.result import OTHER_TEXT, Outcome, Result, TrainingResult

@@ -10,9 +10,9 @@ from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
+from pecl.experiment.fleet_measuring import embed_queries, size_of
 from pecl.experiment.frozen import embed_queries_plain, make_evaluator
 from pecl.experiment.inputs import read_evaluation
-from pecl.experiment.measuring import embed_queries, size_of
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.run import as_config
 from pecl.experiment.tested_pairs import without_training_pairs

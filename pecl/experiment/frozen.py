@@ -90,7 +90,7 @@ def _needs_anchors(inputs: Inputs) -> bool:
     config = inputs.config
     if config.chooses_by_text:
         return True
-    return inputs.anchor is not None and (config.anchor == "frozen" or bool(set(config.losses) & set(WITH_BANK)))
+    return inputs.anchor_column is not None and (config.anchor == "frozen" or bool(set(config.losses) & set(WITH_BANK)))
 
 
 def _check(inputs: Inputs, part: str, images: torch.Tensor | None) -> Check:

@@ -23,7 +23,7 @@ from pecl.encoders.store import store_of
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.loading import TrainingDataCache, hashes_of_data, load_captions, photographs_of
-from pecl.experiment.text import TrainingText
+from pecl.experiment.training_text import TrainingText
 from pecl.files import sha256_lines
 from pecl.files.image_rows import ImageRows
 from pecl.files.images import image_fingerprints
@@ -56,8 +56,8 @@ class Inputs:
     # Columns and languages
 
     @property
-    def anchor(self) -> str | None:
-        """Column of the anchors that queries are aligned to; None if the route has none or its weight is 0."""
+    def anchor_column(self) -> str | None:
+        """The column of the anchors that queries are aligned to; None if the route has none or its weight is 0."""
         return self.route.anchor if self.config.alignment_weight else None
 
     def query(self, part: str) -> str:

@@ -30,7 +30,14 @@ from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, l
 from pecl.data.spellings import respell
 from pecl.data.splits import split_captions
 from pecl.errors import DataError, not_none, shell_quoted, suggest
-from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
+from pecl.experiment.training_text import (
+    TrainingText,
+    hold_out,
+    lexicon_pairs,
+    load_text,
+    normal_forms,
+    without_overlap,
+)
 from pecl.files import expanded, sha256_file, sha256_lines
 from pecl.files.columns import column_of
 from pecl.files.images import image_fingerprints

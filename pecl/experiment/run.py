@@ -2,7 +2,7 @@
 
 `train` turns a config into a result, in six steps: *read* captions, split and training text
 (`inputs`, `checks`); *freeze* what the plain towers give (`frozen`); *attach* an adapter; *train*
-it (`training`); *measure* the final and the best weights (`measuring`); *record* the result
+it (`fleet_training`); *measure* the final and the best weights (`fleet_measuring`); *record* the result
 (`record`). `train_fleet` trains several configs at once, one slot each, in one pass over the frozen
 tower; `train` is a fleet of one. The configs of a `joint` training, one per language, share a slot:
 they learn one adapter, and each language has its own result. `evaluation.evaluate` trains nothing:
@@ -25,16 +25,16 @@ from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, DivergedError, PeclError, not_none
 from pecl.experiment.checks import CheckedRuns, read_and_check
 from pecl.experiment.fleet import Member, check_fleet, is_complete, remaining_of, seeds_of, slots_of
+from pecl.experiment.fleet_measuring import Measurements, measure, recalls_of, size_of
+from pecl.experiment.fleet_training import encoded_often, make_trainer, train_phases, worker_setup
 from pecl.experiment.frozen import freeze_training
+from pecl.experiment.initial_weights import with_adapter_of_start
 from pecl.experiment.inputs import Inputs
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.measuring import Measurements, measure, recalls_of, size_of
 from pecl.experiment.record import describe_adapter, record_training
-from pecl.experiment.start import with_adapter_of_start
 from pecl.experiment.tested_pairs import pairs_of_training
 from pecl.experiment.towers import LoadTowers, load_towers_once
 from pecl.experiment.tracking import reporting
-from pecl.experiment.training import encoded_often, make_trainer, train_phases, worker_setup
 from pecl.results.completeness import complete_result
 from pecl.results.folder import find_run, hold, remove_states, tidy
 from pecl.results.result import (
@@ -226,7 +226,7 @@ def _train_together(
     tower = runs[0].towers.text
     tower_size = size_of(tower)
 
-    # Freeze what the plain towers give: with an adapter, the tower gives other embeddings
+    # Freeze what the plain towers give: `encoders/store` refuses a tower with an adapter, which gives other embeddings
     members = [Member(inputs, freeze_training(inputs), slot) for inputs, slot in zip(runs, slots_of(runs), strict=True)]
 
     # Attach an adapter with a slot per member

@@ -8,8 +8,8 @@ from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.training_pairs import TrainingPairs, hashes_of_pairs, union_of
 from pecl.config import LEXICON
 from pecl.errors import DataError
+from pecl.experiment.initial_weights import file_of_start
 from pecl.experiment.inputs import Inputs
-from pecl.experiment.start import file_of_start
 
 logger = logging.getLogger(__name__)
 

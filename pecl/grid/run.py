@@ -31,7 +31,7 @@ from pecl.results.folder import find_run, has_states, holder, remove_leftovers, 
 from pecl.results.result import Outcome, TrainingResult, UnfinishedRun, training_path, trainings
 
 if TYPE_CHECKING:
-    from pecl.experiment.plan import RunPlan
+    from pecl.experiment.dry_run import RunPlan
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def plan_grid(
     A fleet that does not fit into memory is divided as it will be for training. The arguments are those of `run_grid`.
     All its checks before the first step of each run are made, and nothing is written.
     """
-    from pecl.experiment.plan import plan_fleets  # imports torch
+    from pecl.experiment.dry_run import plan_fleets  # imports torch
 
     run = _Run(configs, fleet, launcher or Inline(), halving)
     cache = TrainingDataCache()

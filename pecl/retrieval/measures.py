@@ -10,7 +10,7 @@ import numpy as np
 
 RECALL_AT = (1, 5, 10)
 METRIC = "mean_recall@1"  # the primary metric: the mean of the recall@1 of both directions, higher is better
-LEVEL = 0.95  # level of bootstrap intervals
+LEVEL = 0.95  # of all intervals; the labels of tables and plots state it, too
 SAMPLES = 2000  # resamples of a bootstrap
 _NUMBERS = 10_000_000  # numbers of resamples in memory, 80 MB: those of 5,000 queries
 

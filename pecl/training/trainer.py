@@ -33,7 +33,8 @@ from pecl.machine import peak_memory_mb
 from pecl.training.batch import ANCHOR, CAPTIONS, QUERY, make_batch
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import SINGLE, ProcessGroup
-from pecl.training.optimizer import Average, Schedule, SlotAdam
+from pecl.training.optimizer import Average, SlotAdam
+from pecl.training.schedule import Schedule
 from pecl.training.state import SlotRecord, restore_state, save_state, saved_step
 from pecl.training.task import Share, SlotTask, derived_seed, embed_share, random_order
 

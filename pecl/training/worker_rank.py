@@ -15,7 +15,7 @@ from pecl.errors import PeclError, ReportedElsewhereError, RunError
 from pecl.training.distributed import ProcessGroup
 from pecl.training.task import Share, embed_share
 
-LoadTowers = Callable[[Sequence[Any], bool], Towers]
+LoadOnce = Callable[[Sequence[Any], bool], Towers]  # `pecl.experiment.towers.load_towers_once`
 
 
 def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
@@ -40,7 +40,7 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
 def run_worker(
     processes: ProcessGroup,
     runs: Sequence[dict[str, Any]],
-    load: LoadTowers,
+    load: LoadOnce,
 ) -> dict[str, Any]:
     """Work for rank 0 until the training ends, and return the last document of rank 0.
 
@@ -76,7 +76,7 @@ def run_worker(
 class _Worker:
     """The tower and slots of a worker rank; `setup` is as in `set_up_workers`."""
 
-    def __init__(self, processes: ProcessGroup, load: LoadTowers, stack: ExitStack, **setup: Any) -> None:
+    def __init__(self, processes: ProcessGroup, load: LoadOnce, stack: ExitStack, **setup: Any) -> None:
         self.processes = processes
         vocabulary = setup["vocabulary"]
         self.tower = load(setup["towers"], vocabulary is not None).text

@@ -13,7 +13,7 @@ from PIL import Image
 from pecl.config import ExperimentConfig
 from pecl.data.custom.in_memory import from_dataset
 from pecl.errors import DataError, OutputError
-from pecl.experiment.text import hold_out, load_text
+from pecl.experiment.training_text import hold_out, load_text
 from pecl.files import columns
 from pecl.files.columns import column_of
 

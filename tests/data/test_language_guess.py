@@ -11,7 +11,7 @@ from pecl.data.language_guess import (
     strange_languages,
 )
 from pecl.errors import ConfigError
-from pecl.experiment.text import load_text
+from pecl.experiment.training_text import load_text
 
 pytest.importorskip("lingua")
 

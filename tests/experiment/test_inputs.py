@@ -21,8 +21,8 @@ from pecl.errors import ConfigError, DataError
 from pecl.experiment.frozen import embed_anchors, embed_queries_plain, freeze_training, make_evaluator
 from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
-from pecl.experiment.text import TrainingText
 from pecl.experiment.towers import trim_to_texts
+from pecl.experiment.training_text import TrainingText
 from pecl.results.completeness import file_hashes
 from pecl.results.result import read_result
 

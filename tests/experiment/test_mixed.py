@@ -7,7 +7,7 @@ import pytest
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.experiment.loading import with_mixed, with_spellings
-from pecl.experiment.text import TrainingText
+from pecl.experiment.training_text import TrainingText
 
 ANIMALS = {"dog": "小狗", "cat": "猫咪", "horse": "骏马", "bird": "鸟儿"}
 VERBS = {"sleeps": "睡觉", "runs": "奔跑", "eats": "吃饭", "sings": "唱歌"}

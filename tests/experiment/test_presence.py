@@ -12,7 +12,7 @@ from helpers.tiny import tiny_tower
 
 import pecl
 from pecl.cli import main
-from pecl.experiment.further import area_under_curve, words_of
+from pecl.experiment.further_measurements import area_under_curve, words_of
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_words_count_by_their_captions_and_are_present_by_the_gallery():
 
 
 def test_the_command_gives_the_area_of_the_data(small, capsys, monkeypatch):
-    monkeypatch.setattr("pecl.experiment.further.FEWEST", 1)
+    monkeypatch.setattr("pecl.experiment.further_measurements.FEWEST", 1)
     table = Path(small["dataset"])
     rows = pd.read_csv(table)
     rows["de"] = [f"ein {first}{second}wort" for first in "abcd" for second in "efghij"][: len(rows)]

@@ -17,7 +17,7 @@ import pecl
 import pecl.training.trainer
 from pecl.config.plugins import load_plugin
 from pecl.errors import ConfigError
-from pecl.experiment.plan import check_run
+from pecl.experiment.dry_run import check_run
 from pecl.experiment.tracking import TrackerCallback
 from pecl.grid import expand, run_grid
 from pecl.results.result import read_result

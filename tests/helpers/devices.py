@@ -10,7 +10,7 @@ from helpers.small_training import task, trainer
 from helpers.tiny import tiny_tower
 from pecl.adapters.spec import parse_adapter
 from pecl.results.result import TrainingResult
-from pecl.training.trainer import Schedule
+from pecl.training.schedule import Schedule
 
 LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
 

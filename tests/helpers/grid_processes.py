@@ -271,11 +271,11 @@ def note_trainings():
     """Append a line to the file $PECL_CACHE_DIR/trainings for each training that begins."""
     import pecl.experiment.run
 
-    plain = pecl.experiment.training.Trainer
+    plain = pecl.experiment.fleet_training.Trainer
 
     def noting(*arguments, **options):
         with open(Path(os.environ["PECL_CACHE_DIR"]) / "trainings", "a", encoding="utf-8") as file:
             file.write("x\n")
         return plain(*arguments, **options)
 
-    pecl.experiment.training.Trainer = noting
+    pecl.experiment.fleet_training.Trainer = noting

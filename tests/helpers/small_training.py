@@ -8,7 +8,9 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.training.losses import Objective
-from pecl.training.trainer import Schedule, SlotTask, Trainer
+from pecl.training.schedule import Schedule
+from pecl.training.task import SlotTask
+from pecl.training.trainer import Trainer
 
 PAIRS = 12
 CONFIGS = (LoraConfig(r=2), WordEmbeddingsConfig(tokens=9, rank=2), LayerNormConfig())

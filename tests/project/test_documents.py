@@ -32,7 +32,7 @@ import pecl.apps.export.peft
 import pecl.apps.serving.server
 import pecl.data.registry
 import pecl.encoders.towers
-import pecl.experiment.text
+import pecl.experiment.training_text
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.ready import RESULTS, ready_results
 from pecl.adapters.spec import parse_adapter
@@ -70,7 +70,9 @@ def place(tmp_path_factory):
         patch.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: image_tower())
         patch.setattr(pecl.adapters.ready, "SHIPPED", folder / "adapters")
         patch.setattr(pecl.apps.serving.server, "serve", lambda *_: None)  # as if it was told to stop at once
-        patch.setattr(pecl.experiment.text, "strange_languages", lambda *_: None)  # it reads models for seconds
+        patch.setattr(
+            pecl.experiment.training_text, "strange_languages", lambda *_: None
+        )  # it reads models for seconds
         patch.setattr(multi30k, "POOL_SIZE", POOL)
         patch.setattr(pecl.data.registry, "load_scenes", functools.partial(pecl.data.registry.load_scenes, size=POOL))
         patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))

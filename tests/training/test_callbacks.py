@@ -10,7 +10,7 @@ from helpers.tiny import tiny_tower
 
 from pecl.config import make_config
 from pecl.training.callbacks import Callback
-from pecl.training.trainer import Schedule
+from pecl.training.schedule import Schedule
 
 MOMENTS = ("at_start", "after_step", "after_validation", "after_save")
 

@@ -16,7 +16,8 @@ from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, PeclError, ReportedElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
-from pecl.training.trainer import Schedule, Trainer
+from pecl.training.schedule import Schedule
+from pecl.training.trainer import Trainer
 from pecl.training.worker_rank import run_worker, set_up_workers
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -11,7 +11,8 @@ from torch import nn
 
 from pecl.adapters.adapter import attach
 from pecl.errors import WeightsError
-from pecl.training.optimizer import Schedule, SlotAdam
+from pecl.training.optimizer import SlotAdam
+from pecl.training.schedule import Schedule
 from pecl.training.state import restore_state
 from pecl.training.trainer import Trainer
 

@@ -8,8 +8,8 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.spec import parse_adapter
 from pecl.training.losses import ContrastiveLoss, mse
+from pecl.training.schedule import Schedule
 from pecl.training.task import ImageTask
-from pecl.training.trainer import Schedule
 
 
 def run_of(*seeds, schedule=None, **options):

@@ -190,7 +190,7 @@ def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
         }
 
         needed = ()
-        if family.is_fixed:
+        if family.projection_bias:
             needed = ("weight", "bias")
         elif config is not whole_config:
             needed = ("weight",)

@@ -16,13 +16,13 @@ def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
     draws dropout, ignores the cache; steps without dropout use it. Packing pays only if more than
     `MAX_PADDING` of the positions are padding; cached states are packed already.
     """
+    if tower.runtime is not None:
+        return tower.runtime
+
     has_prompts = tower.adapter is not None and tower.adapter.has_prompts
     cache = None if tower.training else tower.cached_layers
     has_cache = cache is not None
     has_much_padding = inputs.tokens < (1 - MAX_PADDING) * inputs.attention_mask.numel()
-
-    if tower.runtime is not None:
-        return tower.runtime
 
     table: tuple[tuple[bool, Pass], ...] = (
         (has_prompts, prompted),

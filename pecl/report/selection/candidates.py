@@ -259,11 +259,12 @@ def best_of_methods(results: Sequence[TrainingResult]) -> list[Candidate]:
     Among the candidates with the most seeds it has the best validation score.
     """
     alike = grouped(candidates_by_method(results), attrgetter("language", "method"))
-    best = [max(candidates, key=_seeds_and_validation) for candidates in alike.values()]
+    best = [max(candidates, key=seeds_and_validation) for candidates in alike.values()]
     return sorted(best, key=lambda candidate: (language_name(candidate.language), candidate.method.order))
 
 
-def _seeds_and_validation(candidate: Candidate) -> tuple[int, float]:
+def seeds_and_validation(candidate: Candidate) -> tuple[int, float]:
+    """Return the order of candidates of one name: those with more seeds are preferred, then validation decides."""
     return len(candidate.seeds), candidate.validation
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.report.selection.candidates import Candidate, candidates_by_method
+from pecl.report.selection.candidates import candidates_by_method, seeds_and_validation
 from pecl.report.selection.groups import Group, by_group, intervals
 from pecl.report.selection.methods import method_labels
 from pecl.report.significance import holm, sign_flip_p, two_level_interval, wilcoxon_p
@@ -121,7 +121,7 @@ def contestants(results: Sequence[TrainingResult]) -> dict[str, Contestant]:
     has_several_adapters = len({candidate.adapter.spec for candidate in candidates}) > 1
 
     by_name: dict[str, Contestant] = {}
-    for candidate in sorted(candidates, key=_seeds_and_validation):  # the best one of a name comes last, and replaces
+    for candidate in sorted(candidates, key=seeds_and_validation):  # the best one of a name comes last, and replaces
         label = labels[candidate.method]
         names = [label, f"{label} {candidate.adapter.spec}"] if has_several_adapters else [label]
         for name in names:
@@ -132,10 +132,6 @@ def contestants(results: Sequence[TrainingResult]) -> dict[str, Contestant]:
         plain_tower = by_name.setdefault(ZERO_SHOT[candidate.query], Contestant())
         plain_tower.add(candidate.language, first.hits("zero_shot"), first.recall("val", "zero_shot"), [first])
     return by_name
-
-
-def _seeds_and_validation(candidate: Candidate) -> tuple[int, float]:
-    return len(candidate.seeds), candidate.validation
 
 
 def _comparisons(by_name: dict[str, Contestant], names: Sequence[str]) -> list[_Comparison]:

@@ -285,7 +285,7 @@ def test_a_worker_ends_with_its_input_and_records_it(small, monkeypatch, capsys,
         os.close(writing)
         wait_until(lambda: False, 120, "the interrupt")
 
-    monkeypatch.setattr(pecl.experiment.training.Trainer, "run", loses_its_grid)
+    monkeypatch.setattr(pecl.experiment.fleet_training.Trainer, "run", loses_its_grid)
     with open(reading) as stream:
         monkeypatch.setattr(sys, "stdin", stream)
         assert worker([]) == 130

@@ -9,13 +9,13 @@ import torch
 from helpers.interrupted import counted_steps, interrupted_after
 from helpers.tiny import sentences, tiny_tower
 
-import pecl.experiment.memory
+import pecl.experiment.fleet_size
 from pecl.config import make_config
 from pecl.config.routes import ROUTES
 from pecl.encoders.store import FOLDER, _store_of
 from pecl.errors import ConfigError
 from pecl.experiment.evaluation import evaluate
-from pecl.experiment.memory import bytes_of_slot, check_size, largest_fleet, memory_of
+from pecl.experiment.fleet_size import bytes_of_slot, check_size, largest_fleet, memory_of
 from pecl.experiment.run import train
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.trainer import Trainer
@@ -32,14 +32,14 @@ def members(count=3, tower=None, **values):
         towers=towers,
         train_tokens=tokens,
         training_text=None,
-        anchor=ROUTES[config.route][1],
+        anchor_column=ROUTES[config.route][1],
     )
     return [member] * count
 
 
 def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
     def most(gib, jobs=1, kept=0, **values):
-        monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: int(gib * GIB))
+        monkeypatch.setattr(pecl.experiment.fleet_size, "memory_of", lambda _: int(gib * GIB))
         return largest_fleet(members(**values), 1000, jobs, kept)
 
     assert most(0.1) == 1  # a run is always tried
@@ -59,7 +59,7 @@ def test_the_estimate_is_that_of_a_hand_count():
 
 
 def test_memory_is_that_of_the_machine_or_of_its_container(monkeypatch, tmp_path):
-    monkeypatch.setattr(pecl.experiment.memory, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "old")))
+    monkeypatch.setattr(pecl.experiment.fleet_size, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "old")))
     whole = memory_of(torch.device("cpu"))
     (tmp_path / "max").write_text("max\n")
     assert memory_of(torch.device("cpu")) == whole > GIB
@@ -83,9 +83,9 @@ def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():
 
 
 def test_such_a_tower_does_so_on_a_device_of_unknown_memory_too(monkeypatch):
-    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda device: None)
+    monkeypatch.setattr(pecl.experiment.fleet_size, "memory_of", lambda device: None)
     tower = tiny_tower()
-    assert largest_fleet(members(tower=tower), 1000) == pecl.experiment.memory.MOST
+    assert largest_fleet(members(tower=tower), 1000) == pecl.experiment.fleet_size.MOST
     tower.backbone.config._attn_implementation = "flex_attention"
     assert largest_fleet(members(tower=tower), 1000) == 1
 

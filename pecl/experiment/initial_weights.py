@@ -11,8 +11,8 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
 from pecl.experiment.fleet import Member, members_of
 from pecl.experiment.inputs import Inputs
-from pecl.experiment.text import lexicon_pairs
 from pecl.experiment.towers import has_no_values
+from pecl.experiment.training_text import lexicon_pairs
 from pecl.files import expanded
 
 

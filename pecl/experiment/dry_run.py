@@ -19,7 +19,7 @@ from pecl.results.completeness import complete_result, has_threads_of
 from pecl.results.folder import find_run, saved_steps
 from pecl.results.result import UnfinishedRun
 from pecl.training.distributed import use_threads
-from pecl.training.optimizer import Schedule
+from pecl.training.schedule import Schedule
 
 TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
 

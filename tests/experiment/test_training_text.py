@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
-from pecl.experiment.text import hold_out, load_text, without_overlap
+from pecl.experiment.training_text import hold_out, load_text, without_overlap
 
 
 def made(pairs, **columns):

@@ -17,14 +17,14 @@ from pecl.encoders.vocabulary import kept_tokens
 from pecl.errors import NotFiniteError, not_none
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.fleet import Member, members_of, seeds_of, state_of
-from pecl.experiment.measuring import embed_queries, evaluate_part
-from pecl.experiment.start import start_slots, translate_slots
+from pecl.experiment.fleet_measuring import embed_queries, evaluate_part
+from pecl.experiment.initial_weights import start_slots, translate_slots
 from pecl.experiment.towers import tower_arguments
 from pecl.results.folder import threads_of_states
 from pecl.training.callbacks import Callback
 from pecl.training.distributed import ProcessGroup
 from pecl.training.losses import Objective
-from pecl.training.optimizer import Schedule
+from pecl.training.schedule import Schedule
 from pecl.training.task import ImageTask, SlotTask
 from pecl.training.trainer import Trainer
 
@@ -39,7 +39,7 @@ def make_trainer(
     processes: ProcessGroup,
     callbacks: Sequence[Callback] = (),
 ) -> Trainer:
-    """Return the trainer of an adapter's slots: initialised by `config.start`, or resumed from a saved state."""
+    """Return the trainer of an adapter's slots, as `config.start` initialises it. `Trainer.run` resumes a saved one."""
     config = members[0].config
     if config.start == LEXICON:
         translate_slots(adapter, members)
@@ -89,7 +89,7 @@ def make_task(member: Member) -> SlotTask:
     tower = inputs.towers.text
 
     bank = None
-    if inputs.anchor is not None and set(config.losses) & set(WITH_BANK):
+    if inputs.anchor_column is not None and set(config.losses) & set(WITH_BANK):
         bank = to_device(not_none(frozen.anchors, "anchors")[:BANK_SIZE], tower.device)
 
     objective = Objective(
@@ -97,9 +97,9 @@ def make_task(member: Member) -> SlotTask:
     )
 
     anchor: Any = None
-    if inputs.anchor is not None and config.anchor == "student":
-        anchor = tokens_of(tower, getattr(inputs.train, inputs.anchor), inputs.language_of(inputs.anchor))
-    elif inputs.anchor is not None:
+    if inputs.anchor_column is not None and config.anchor == "student":
+        anchor = tokens_of(tower, getattr(inputs.train, inputs.anchor_column), inputs.language_of(inputs.anchor_column))
+    elif inputs.anchor_column is not None:
         anchor = frozen.anchors
 
     images = frozen.train_images

@@ -100,7 +100,7 @@ def _rows(inputs: Inputs) -> int:
     """Return the number of texts of a run in a step."""
     config = inputs.config
     captioned_images = inputs.training_text is not None and config.image_weight > 0
-    embeds_anchors = inputs.anchor is not None and config.anchor == "student"
+    embeds_anchors = inputs.anchor_column is not None and config.anchor == "student"
     return config.batch_size * (1 + embeds_anchors + captioned_images)
 
 
