@@ -19,7 +19,7 @@ from pecl.errors import ConfigError, install
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
-LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is detected
+LOOKED_AT = 30  # pairs of a source, evenly spread, whose language is detected
 # prior odds, against 1 for any other language
 _ENGLISH = 5
 _PREFERRED = 3

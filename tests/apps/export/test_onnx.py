@@ -58,7 +58,7 @@ def test_one_language_and_pictures_and_eight_bits(tmp_path, caplog, monkeypatch)
         torch.testing.assert_close(torch.tensor(seen), tower.encode_image(pictures()), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("export", [export_onnx, export_immich])
+@pytest.mark.parametrize("export", [pytest.param(export_onnx, marks=pytest.mark.slow), export_immich])
 def test_a_graph_of_pictures_that_differs_is_refused_and_leaves_nothing(export, tmp_path, monkeypatch):
     monkeypatch.setattr(ImageModule, "forward", lambda self, pixels: self.image(pixels) / 2)  # of another length
     with pytest.raises(RunError, match=r"onnxruntime would embed a picture differently from the tower, .*nothing was"):
