@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class Adapter:
 
     A parameter is named `<path in the tower>.<parameter>`. The state of one slot has no slot dimension.
     """
+
+    trains_all_tensors: ClassVar[bool] = True  # whether all numbers of a slot's state are trained
 
     def __init__(
         self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seeds: Sequence[int]
@@ -277,9 +279,7 @@ def attach(
         ConfigError: the tower has an adapter already, configs exclude each other, or one does not fit the tower.
         WeightsError: the tower's architecture is unknown.
     """
-    if tower.adapter is not None:
-        raise ConfigError("the text tower has an adapter already; call its remove() first")
-
+    check_has_no_adapter(tower)
     configs = (configs,) if isinstance(configs, AdapterConfig) else tuple(configs)
     check_combination(configs)
 
@@ -292,6 +292,12 @@ def attach(
     tower.adapter = adapter
     set_trainable(tower, adapter.parameters())
     return adapter
+
+
+def check_has_no_adapter(tower: MultilingualTextEncoder) -> None:
+    """Raise ConfigError for a tower with an adapter."""
+    if tower.adapter is not None:
+        raise ConfigError("the text tower has an adapter already; call its remove() first")
 
 
 def check_state(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.adapter import check_finite, check_state
+from pecl.adapters.adapter import check_finite, check_has_no_adapter, check_state
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
@@ -76,8 +76,7 @@ class AdapterBank:
         plain: Sequence[str] | None = (),
         restore: bool = True,
     ) -> None:
-        if tower.adapter is not None:
-            raise ConfigError("the text tower has an adapter already; call its remove() first")
+        check_has_no_adapter(tower)
         self.tower = tower
         self.specs: list[SlottedTower] = []
         self._configs = None  # of parameters that are added without a file

@@ -24,7 +24,7 @@ from torch import nn
 from transformers.integrations import deepspeed
 from transformers.models.distilbert import modeling_distilbert
 
-from pecl.adapters.adapter import set_trainable
+from pecl.adapters.adapter import check_has_no_adapter, set_trainable
 from pecl.adapters.foreign import ForeignAdapter
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
@@ -71,6 +71,7 @@ class OpenDeltaAdapter(ForeignAdapter):
     """
 
     def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]) -> None:
+        check_has_no_adapter(tower)
         self.check_slots("opendelta", len(seeds))
         adapter, arguments = _opendelta_arguments(configs)
         if tower.precision != FP32:

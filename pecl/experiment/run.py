@@ -285,7 +285,7 @@ def _record(
         path = adapter_path(config.out, run_name(config, config.run_id()))
         pairs = pairs_of_training(member.inputs)
         state = adapter.file_state(record.best)
-        trainable = adapter.num_parameters() if config.engine == "peft" else None  # its state also has what is fixed
+        trainable = None if adapter.trains_all_tensors else adapter.num_parameters()
         save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs, trainable)
         adapter.write_own_format(path.with_suffix(""))
 

@@ -49,6 +49,8 @@ class PeftAdapter(ForeignAdapter):
         ConfigError: PEFT is missing, there are several seeds, the tower is not in fp32, or the method does not fit it.
     """
 
+    trains_all_tensors = False  # a method may hold fixed tensors, such as shared projections
+
     def __init__(
         self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seeds: Sequence[int]
     ) -> None:

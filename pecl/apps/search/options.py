@@ -13,7 +13,7 @@ from pecl.apps.search.languages import named_languages
 from pecl.errors import ConfigError, unknown
 from pecl.files import LOCK, locked
 
-ENGINES = ("exact", "qdrant")
+SEARCH_ENGINES = ("exact", "qdrant")
 BUSY = "the index {} is being updated by another process"
 _URL = "--url: expected it only with --engine qdrant; --out names the index's folder"
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
@@ -50,8 +50,8 @@ class IndexOptions:
 
     def check(self) -> None:
         """Raise ConfigError if an option is wrong for any index."""
-        if self.engine is not None and self.engine not in ENGINES:
-            raise ConfigError(unknown("engine", self.engine, ENGINES))
+        if self.engine is not None and self.engine not in SEARCH_ENGINES:
+            raise ConfigError(unknown("engine", self.engine, SEARCH_ENGINES))
         if self.url is not None and self.engine == "exact":
             raise ConfigError(_URL)
 

@@ -113,6 +113,15 @@ def test_what_opendelta_cannot_do_is_said_and_the_tower_stays_plain(spec, seeds,
     assert torch.equal(embed(tower), plain)
 
 
+@pytest.mark.parametrize("engine", ["opendelta", "pecl"])
+def test_a_tower_takes_one_adapter(engine):
+    tower = tiny_tower()
+    first = attach(tower, parse_adapter("head"))
+    with pytest.raises(ConfigError, match="the text tower has an adapter already"):
+        ENGINES[engine].attach(tower, parse_adapter("lora"), seeds=[1])
+    assert tower.adapter is first
+
+
 @pytest.mark.parametrize("spec", SPECS)
 class TestParity:
     """pecl's own modules against OpenDelta's, from the same initial values."""
