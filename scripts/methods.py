@@ -106,7 +106,7 @@ METHODS = (
     _pecl("pecl layernorm", "layernorm", ""),
     _pecl("pecl lora", "lora-only:r=19", "lora-only:r=61"),
     # Last, since they share no cached layers with the others
-    _pecl("pecl head", "head:rank=91", "head:rank=293", everywhere=True),
+    _pecl("pecl head", "head:rank=91", "head:rank=256", everywhere=True),
     _pecl(
         "pecl word_embeddings",
         "word_embeddings:rank=64,tokens=512",
