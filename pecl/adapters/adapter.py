@@ -53,11 +53,11 @@ class Adapter:
         self.rows = SlotRows(len(seeds), tower.dtype)
         self.modules: list[Attached] = []
 
-        placements = [(placement, config) for config in configs for placement in config.placements(tower)]
-        # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
-        placements.sort(key=lambda pair: (-pair[0].path.count("."), pair[1].level))
-
         try:
+            placements = [(placement, config) for config in configs for placement in config.placements(tower)]
+            # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
+            placements.sort(key=lambda pair: (-pair[0].path.count("."), pair[1].level))
+
             for (path, make), config in placements:
                 module = make(tower.get_submodule(path), self.rows)
                 self.modules.append(Attached(path, module, config))

@@ -5,7 +5,7 @@ pass of its own, and so does the plain tower. All share the weights of the tower
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class AdapterBank:
         self._plain = plain
         self.restore = restore
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
-        self._spoken: dict[str, str] = {}  # language that an adapter's file states, if the adapter has another name
+        self._files: dict[str, AdapterFile] = {}  # without their states: what `save` writes again
 
     @classmethod
     def from_files(
@@ -160,12 +160,12 @@ class AdapterBank:
         specs: dict[Key, SlottedTower] = {(spec.configs, None): spec for spec in self.specs if spec.has_slots}
         expected_states: dict[Key, Parameters] = {}
         added: dict[str, tuple[Key, Parameters]] = {}
-        spoken: dict[str, str] = {}
+        files: dict[str, AdapterFile] = {}
 
         # Check every adapter
         for language, adapter in adapters:
-            if isinstance(adapter, AdapterFile) and adapter.language and find_name(language, LANGUAGES) is None:
-                spoken[language] = adapter.language
+            if isinstance(adapter, AdapterFile):
+                files[language] = replace(adapter, state={})
             name = find_name(language, [*self._spec_of, *added], tags=False)
             if name is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
@@ -183,7 +183,7 @@ class AdapterBank:
         for key in dict.fromkeys(key for key, _ in added.values()):
             specs[key].add({language: state for language, (spec_key, state) in added.items() if spec_key == key})
         self._spec_of |= {language: specs[key] for language, (key, _) in added.items()}
-        self._spoken |= spoken
+        self._files |= files
         self.specs = [*(spec for spec in self.specs if not spec.has_slots), *specs.values()]
 
     def load(self, path: str | Path, language: str | None = None) -> str:
@@ -198,9 +198,11 @@ class AdapterBank:
         with self.tower.lock:
             spec, slot = self.slot(language)
             name = spec.languages[slot]
-            spoken = self._spoken.get(name, name)
+            file = self._files.get(name)
             state = spec.adapter.slot_state(slot)
-        return save_adapter(path, state, spec.configs, spoken, self.tower)
+            pairs = None if file is None else file.training_pairs
+            trainable = None if spec.adapter.trains_all_tensors else spec.adapter.num_parameters()
+            return save_adapter(path, state, spec.configs, self._read_in(name), self.tower, pairs, trainable)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""
@@ -209,9 +211,16 @@ class AdapterBank:
             name = spec.languages[slot]
             spec.remove(name)
             del self._spec_of[name]
-            self._spoken.pop(name, None)
-            if not spec.languages and spec.configs != self._configs:
+            self._files.pop(name, None)
+            if not spec.languages and (spec.configs != self._configs or not spec.has_slots):
                 self.specs.remove(spec)
+
+    def _read_in(self, name: str) -> str:
+        """Return the language in which texts are read: the adapter's name, or if that is none, what its file states."""
+        file = self._files.get(name)
+        if file is None or file.language is None or find_name(name, LANGUAGES) is not None:
+            return name
+        return file.language
 
     def find(self, language: str | None) -> str | None:
         """Return the name under which a language has its adapter; None for a language without."""
@@ -389,7 +398,9 @@ class AdapterBank:
         """
         with self.tower.lock:
             spec, slot = self.slot(language)
-            return merge_slot(spec.adapter, slot)
+            merged = merge_slot(spec.adapter, slot)
+            merged.language = self._read_in(spec.languages[slot])
+            return merged
 
     def close(self) -> None:
         """Remove all languages, which frees their memory."""
@@ -418,7 +429,7 @@ class AdapterBank:
         """Return the language of each text, by default its adapter's; English for a text with neither."""
         pairs = zip(languages or adapters, adapters, strict=True)
         names = [language or adapter or ENGLISH for language, adapter in pairs]
-        return [self._spoken.get(name, name) for name in names]
+        return [self._read_in(name) for name in names]
 
     def _read(self, adapter: AdapterFile | Parameters) -> tuple[tuple[AdapterConfig, ...], Parameters]:
         """Return the configs and parameters of an adapter, after a check that all values are finite."""

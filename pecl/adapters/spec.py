@@ -196,6 +196,8 @@ def split_part(part: str) -> tuple[str, dict[str, str]]:
         option, *text = split_unquoted(pair, "=", 1)
         if not text:
             raise ConfigError(f"{name.removesuffix('-only')}: expected option=value, got {quoted(pair)}")
+        if option.strip() in values:
+            raise ConfigError(f"{name.removesuffix('-only')}: {option.strip()}: expected one value, got several")
         values[option.strip()] = text[0]
     return name, values
 

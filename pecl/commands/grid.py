@@ -115,7 +115,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
         )
     best = [candidate.chosen_run for candidate in chosen_candidates(training_results)]
-    return repeat_configs(best, {"out": parsed.best_of, **values})
+    return repeat_configs(best, values)
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:

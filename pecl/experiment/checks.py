@@ -1,7 +1,7 @@
 """Read the runs of a fleet, and make all checks before its first step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ENGINES, ExperimentConfig
@@ -86,7 +86,9 @@ def _check_adapters(
     if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
         seeds = []
         checked = tuple(
-            adapter for adapter in adapters if not adapter.text_prompt and getattr(adapter, "init_text", None) is None
+            replace(adapter, init_text=None) if getattr(adapter, "init_text", None) else adapter
+            for adapter in adapters
+            if not adapter.text_prompt
         )
 
     attached = ENGINES[config.engine].attach(tower, checked, seeds=seeds)

@@ -64,8 +64,9 @@ def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
         references = check_corrections(config)
         towers = towers_of(config)
         inputs = without_training_pairs(read_evaluation(config, towers), choice.read(towers.text))
-        bank = choice.bank(towers.text, config.language)
-        embeddings = bank.encode_text(inputs.texts("test"), config.language)  # (Q, D)
+        language = inputs.test_language
+        bank = choice.bank(towers.text, language)
+        embeddings = bank.encode_text(inputs.texts("test"), language)  # (Q, D)
         gallery = F.normalize(embed_images(inputs)[inputs.gallery_items("test")], dim=1)  # (G, D)
         corrections = torch.from_numpy(references.corrections(gallery.numpy()))
         places = inputs.places("test")

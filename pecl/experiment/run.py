@@ -299,7 +299,9 @@ def _record(
     # Only now: a fleet that is killed before this line resumes, and records all its results again
     for member, result in zip(members, results, strict=True):
         if isinstance(result, TrainingResult):
-            event = Event(member.config, member.slot, trainer.step, trainer.total_steps, recalls_of(result))
+            stopped = trainer.records[member.slot].stopped
+            step = trainer.step if stopped is None else stopped
+            event = Event(member.config, member.slot, step, trainer.total_steps, recalls_of(result))
             for callback in trainer.callbacks:
                 callback.at_end(event)
 

@@ -58,12 +58,12 @@ class TrackerCallback(Callback):
     def at_start(self, event: Event) -> None:
         """Begin or continue the curve of a run. Raise OutputError if a tracker fails."""
         run = _name(event)
+        self.rows[run] = []  # before a tracker may fail: `close` then closes those that began
         for name, tracker in self.trackers.items():
             try:
                 tracker.log_config(run, event.config.to_record(), event.step)
             except Exception as error:  # of any package
                 raise OutputError(f"report_to: {name}: {_sentence(error)}") from error
-        self.rows[run] = []
 
     def after_validation(self, event: Event) -> None:
         """Keep the row until the state is saved."""

@@ -51,8 +51,16 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
 
 
 def repeat_configs(results: Sequence[TrainingResult], values: Mapping[str, Any]) -> list[ExperimentConfig]:
-    """Return the configs of `results` with other `values` (lists are expanded), such as further seeds."""
-    configs = [config for result in results for config in expand({**result.config.to_dict(), **values})]
+    """Return the configs of `results` with other `values` (lists are expanded), such as further seeds.
+
+    They lie in the folder of their result, unless `values` have another. A joint training is repeated with all its
+    languages.
+    """
+    configs: list[ExperimentConfig] = []
+    for result in results:
+        for config in expand({**result.config.to_dict(), "out": str(result.folder), **values}):
+            languages = config.joint_languages if config.joint else (config.language,)
+            configs += [replace(config, language=language) for language in languages]
     return list({(config.run_id(), config.out): config for config in configs}.values())
 
 

@@ -59,8 +59,12 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
 
 
 def recorded_of(runs: Iterable[Run]) -> list[Recorded]:
-    """Return the times of the complete trainings among `runs`."""
-    return [Recorded(run.config, run.seconds.train, run.steps) for run in runs if isinstance(run, TrainingResult)]
+    """Return the times of the complete trainings among `runs`; a run of a fleet has its share of the fleet's time."""
+    return [
+        Recorded(run.config, run.seconds.train / run.fleet.size, run.steps)
+        for run in runs
+        if isinstance(run, TrainingResult)
+    ]
 
 
 def estimate(
@@ -68,25 +72,26 @@ def estimate(
 ) -> TimeEstimate:
     """Estimate the time to train `configs`, `jobs` at a time.
 
-    A run counts as the median of recorded runs of the same shape, which differ from it only in fleet fields or seed.
+    A run counts as the median of recorded runs of the same shape, which differ from it only in fleet fields or seed,
+    by the share of its `steps` that remain if these are given.
     Without such runs it counts as its `steps` times the median time of a step of the same towers and batch. By default
     `steps` are computed from the number of pairs in each config. Loading, and the evaluation of the plain tower, are
     not counted.
     """
-    by_shape: dict[tuple[Any, ...], list[float]] = {}
+    by_shape: dict[tuple[Any, ...], list[Recorded]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}
     for run in recorded:
-        by_shape.setdefault(_shape_of(run.config), []).append(run.seconds)
+        by_shape.setdefault(_shape_of(run.config), []).append(run)
         if run.steps:  # a run of only closed-form phases has none
             by_tower.setdefault(_step_of(run.config), []).append(run.seconds / run.steps)
 
     total = 0.0
     counts = {"recorded runs of the same shape": 0, "a step's recorded time": 0}
     for config, run_steps in zip(configs, steps or map(_steps, configs), strict=True):
-        run_seconds = by_shape.get(_shape_of(config))
+        alike = by_shape.get(_shape_of(config))
         step_seconds = by_tower.get(_step_of(config))
-        if run_seconds:
-            total += median(run_seconds)
+        if alike:
+            total += median(run.seconds * (run_steps / run.steps if steps and run.steps else 1) for run in alike)
             counts["recorded runs of the same shape"] += 1
         elif run_steps and step_seconds:
             total += run_steps * median(step_seconds)

@@ -144,6 +144,7 @@ class Trainer:
             while self.step < self.total_steps and self._learning_slots():
                 losses = self.train_step()
                 self._note(losses)
+                self.seconds = time.monotonic() - started
 
                 is_last = self.step == self.total_steps
                 if self.step % self.schedule.eval_every == 0 or is_last:

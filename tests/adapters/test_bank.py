@@ -17,6 +17,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
+from pecl.adapters.training_pairs import TrainingPairs
 from pecl.data.respelling import shipped_respelling
 from pecl.errors import ConfigError, DataError, WeightsError
 
@@ -222,10 +223,19 @@ def test_an_adapter_under_a_name_of_its_own_is_saved_in_the_language_that_its_te
     czech = bank.save("cs", tmp_path / "cs.safetensors")
     assert bank.load(czech, "grandmother") == "grandmother"
     again = load_adapter_file(bank.save("grandmother", tmp_path / "again.safetensors"))
-    assert again.language == "cs"
+    assert again.language == bank.merge("grandmother").language == "cs"
     bank.remove("cs")
     bank.add("cs", again)
     assert torch.equal(bank.encode_text(TEXTS, "cs"), bank.encode_text(TEXTS, "grandmother"))
+
+
+def test_a_saved_adapter_still_states_the_pairs_that_trained_it(bank, tmp_path):
+    pairs = TrainingPairs(("captions.csv, 2 shots, split seed 42",), 2, frozenset({"ab" * 6, "cd" * 6}))
+    state = bank.slot("cs")[0].adapter.slot_state(1)
+    path = save_adapter(tmp_path / "nl.safetensors", state, parse_adapter("lora"), "nl", bank.tower, pairs)
+    bank.load(path)
+    assert load_adapter_file(bank.save("nl", tmp_path / "copy.safetensors")).training_pairs == pairs
+    assert load_adapter_file(bank.save("cs", tmp_path / "cs.safetensors")).training_pairs is None
 
 
 @pytest.mark.parametrize(

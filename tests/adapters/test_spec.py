@@ -138,6 +138,7 @@ def test_rank_replaces_that_of_lora():
         ("lora:rank=3", "lora: unknown option 'rank': expected one of layers, lora_alpha, lora_dropout, r, target_"),
         ("lora:r=0,lora_dropout=2", "r: expected .*got 0; lora_dropout: expected a number from 0 to 1, got 2.0"),
         ("lora:r", 'lora: expected option=value, got "r"'),
+        ("lora:r=4,r=16", "lora: r: expected one value, got several"),
         ("pooler:x=1", 'pooler takes no options, got "x"'),
         ('hard_prompt:text="a', 'hard_prompt: text: expected text in double quotes, got "a'),
         ("lora+lora-only:r=1", "got lora twice"),

@@ -81,7 +81,7 @@ def test_a_grid_takes_over_from_one_that_dies(configs, tmp_path, undisturbed):
     check_undisturbed(undisturbed, second, configs["out"])
 
 
-def test_ctrl_c_saves_and_stops(configs, tmp_path, capsys):
+def test_ctrl_c_saves_and_stops(configs, tmp_path):
     configs = {**configs, "epochs": 2000, "lr": 1e-2, "seed": 1}
     command = Command(["grid", *flags(configs)], tmp_path / "log")
     command.wait_until(lambda: list(Path(configs["out"]).glob(".state/*.safetensors")), "a saved state")
@@ -92,9 +92,10 @@ def test_ctrl_c_saves_and_stops(configs, tmp_path, capsys):
     assert json.loads(path.read_text())["status"] == "interrupted"
     assert not list(Path(configs["out"]).glob(".*.lock"))
 
-    assert main(["grid", *flags(configs), "--dry-run"]) == 0
+    dry = Command(["grid", *flags(configs), "--dry-run"], tmp_path / "dry")
+    assert dry.wait() == 0
     stopped = json.loads(path.read_text())
-    assert f"{stopped['run_id']} resumable from step {stopped['steps']} " in capsys.readouterr().out
+    assert f"{stopped['run_id']} resumable from step {stopped['steps']} " in dry.out
 
 
 def test_a_dry_run_names_the_step_that_a_killed_run_resumes_from(small, capsys):

@@ -21,7 +21,12 @@ from pecl.options import quoted
 
 _PREFIX = "base_model.model."  # of the name of each tensor in PEFT's file
 # Options that change the computation, which are not options of the engine, with the values that change nothing
-_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {"bias": (None, "none"), "target_parameters": (None, [])}
+_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
+    "alora_invocation_tokens": (None,),
+    "bias": (None, "none"),
+    "target_parameters": (None, []),
+    "trainable_token_indices": (None,),
+}
 
 
 def read_method(

@@ -18,12 +18,14 @@ UNKNOWN_STEPS = 10**9
 # Fields of PEFT's configs that are not options here: pecl sets them, or has its own (`layers`, `bitfit`)
 _NO_OPTIONS = frozenset(
     {
-        *("auto_mapping", "base_model_name_or_path", "bias", "exclude_modules", "inference_mode", "layers_pattern"),
-        *("layers_to_transform", "megatron_config", "megatron_core", "peft_type", "peft_version", "revision"),
-        *("runtime_config", "target_parameters", "task_type"),
+        *("alora_invocation_tokens", "auto_mapping", "base_model_name_or_path", "bias", "exclude_modules"),
+        *("inference_mode", "layers_pattern", "layers_to_transform", "megatron_config", "megatron_core"),
+        *("peft_type", "peft_version", "revision", "runtime_config", "target_parameters", "task_type"),
+        "trainable_token_indices",
     }
 )
-_INHERITED = {"adalora": ("r", "rank_pattern")}  # it has init_r and target_r, and chooses the pattern itself
+# Options of LoRA that AdaLoRA does not use: it has init_r and target_r, and chooses the pattern itself
+_INHERITED = {"adalora": ("r", "rank_pattern", "alpha_pattern", "lora_bias", "use_rslora")}
 _FILLED = {"total_step": UNKNOWN_STEPS, "progressbar": False}
 
 # Methods that cannot work on a text tower: the reason, and the nearest adapter that can

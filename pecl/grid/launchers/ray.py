@@ -46,13 +46,13 @@ class Ray:
         import ray
         from ray.exceptions import RayError
 
-        needed = gpus_needed(tasks[0].configs[0].device)  # Ray hides all GPUs from a task that asks for none
-        gpus = {"num_gpus": needed} if needed else {}
         waiting: dict[Any, Task] = {}
         with running_ray(max(self.cores, self.jobs)):
-            remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
             try:
                 for task in tasks:
+                    needed = gpus_needed(task.configs[0].device)  # Ray hides all GPUs from a task that asks for none
+                    gpus = {"num_gpus": needed} if needed else {}
+                    remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
                     waiting[remote.remote(task.to_json())] = task
                     yield Event("started", task)
                 while waiting:

@@ -25,7 +25,7 @@ from pecl.files.failures import describe_failure
 from pecl.grid.halving import Halving
 from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, FLEET_TOO_LARGE, Event, Task
 from pecl.results.completeness import complete_result
-from pecl.results.folder import hold
+from pecl.results.folder import hold, tidy
 from pecl.results.result import write_unfinished
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving:
         if len(configs) == 1 or configs[0].joint:
             record_failure(configs, error)
             return
+        tidy(configs[0].out, configs[0].run_id())  # otherwise the next grid resumes the fleet, which fails again
         for config in configs:
             work([config])
 

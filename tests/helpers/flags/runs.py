@@ -87,7 +87,6 @@ GRID = Table(
         ("--config flags.yaml", "run_grid.configs.0.seed", 31),
         ("--seeds 5,6", "run_grid.configs.1.seed", 6),
         ("--best-of trained", "collect.folders.0", "trained"),
-        ("--best-of trained", "run_grid.configs.0.out", "trained"),
         ("--fleet 3", "run_grid.fleet", "3"),
         ("--fleet 3 --dry-run", "plan_grid.fleet", "3"),
         ("--halving 3", "run_grid.halving", 3),
