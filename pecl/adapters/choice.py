@@ -47,8 +47,11 @@ class AdapterChoice:
         return None if self.path is None else read_adapter(self.path, tower)
 
     def bank(self, tower: MultilingualTextEncoder, language: str) -> AdapterBank:
-        """Return a bank of `tower` in which the language has the adapter, if there is one."""
-        bank = AdapterBank(tower, plain=None)
+        """Return a bank of `tower` in which the language has the adapter, if there is one, for an evaluation.
+
+        It embeds texts as they are written, as the evaluation of a data set does: it restores no marks or capitals.
+        """
+        bank = AdapterBank(tower, plain=None, restore=False)
         file = self.read(tower)
         if file is not None:
             bank.add(language, file)

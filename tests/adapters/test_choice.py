@@ -130,6 +130,14 @@ def test_a_profile_without_adapters_and_a_language_without_one_are_refused():
 
 
 @pytest.mark.weights
+def test_a_bank_for_an_evaluation_reads_texts_as_they_are_written():
+    tower = load_text_encoder("mini")
+    text = "con cho chay tren bai bien"  # Vietnamese without its marks
+    written = AdapterChoice(None, "none").bank(tower, "vi").encode_text(text, "vi")
+    assert torch.equal(written, tower.encode_text(text, language="vi"))
+    assert not torch.equal(written, AdapterBank(tower, plain=None).encode_text(text, "vi"))
+
+
 def test_a_bank_serves_all_languages_and_leaves_english_as_it_was():
     texts = ["a dog on the beach", "two children play football", "an old man"]
     tower = load_text_encoder("mini")
