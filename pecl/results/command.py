@@ -25,12 +25,14 @@ def command_of(kind: str, config: ExperimentConfig) -> str:
 
     for field in fields(ExperimentConfig):
         value = getattr(config, field.name)
-        if value != field.default and _has_flag(kind, field):
+        if value != field.default and _has_flag(kind, config, field):
             words += _flag_words(field.name, value)
     return shlex.join(words)
 
 
-def _has_flag(kind: str, field: Field[Any]) -> bool:
+def _has_flag(kind: str, config: ExperimentConfig, field: Field[Any]) -> bool:
+    if kind == "train" and field.name == "language" and config.joint:  # one command trains all of them
+        return False
     if kind == "evaluate" and field.name not in EVALUATE_FLAGS:  # fields of a training change nothing
         return False
     return field.name in _FLAG_NAMES or field.metadata.get("flag", True)

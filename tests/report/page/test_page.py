@@ -22,6 +22,7 @@ from PIL import Image
 from pecl.cli import main
 from pecl.commands.options import config_flags, language_configs
 from pecl.config import make_config
+from pecl.experiment.run import with_joint_languages
 from pecl.report.page import write_page
 from pecl.report.page.gallery import choose
 from pecl.report.plots import PLOTS
@@ -73,6 +74,16 @@ def test_the_command_of_a_run_gives_its_config_back(values):
     parser = argparse.ArgumentParser()
     config_flags()(parser)
     assert language_configs(parser.parse_args(words[2:])) == [config]
+
+
+def test_the_command_of_a_joint_run_trains_all_its_languages():
+    config = make_config({"language": "fr", "joint": "cs+fr"})
+    words = shlex.split(replace(train(4, 6), config=config).command)
+    parser = argparse.ArgumentParser()
+    config_flags()(parser)
+    configs = language_configs(parser.parse_args(words[2:]))
+    assert [config.language for config in with_joint_languages(configs[0])] == ["cs", "fr"]
+    assert config in with_joint_languages(configs[0])
 
 
 def test_the_largest_changes_are_shown_gains_and_losses_alike():
