@@ -194,6 +194,10 @@ def chosen_rate(results: Sequence[Result]) -> float | None:
     scores = {
         result.config.lr: result.curve.val_mean_recall_at_1[-1][1] for result in results if result.status == "complete"
     }
+    return _best(scores)
+
+
+def _best(scores: Mapping[float, float]) -> float | None:
     return max(sorted(scores), key=lambda rate: scores[rate], default=None)
 
 
@@ -201,8 +205,7 @@ def recorded_rate(stage: Stage) -> float | None:
     """Return the rate that `chosen_rate` chose in the committed results of the first language."""
     folder = folder_of(stage.pairs, stage.budget, stage.layers)
     records = load_json(MEASURED / "methods" / folder.name / "rates.json")[FIRST]
-    scores = {float(rate): score["held_out"] for rate, score in records[stage.method.name].items() if score}
-    return max(sorted(scores), key=lambda rate: scores[rate], default=None)
+    return _best({float(rate): score["held_out"] for rate, score in records[stage.method.name].items() if score})
 
 
 def stages(pairs: int, budget: str, layers: str, languages: Sequence[str] = LANGUAGES) -> Iterator[Stage]:

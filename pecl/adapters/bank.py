@@ -200,9 +200,10 @@ class AdapterBank:
             name = spec.languages[slot]
             file = self._files.get(name)
             state = spec.adapter.slot_state(slot)
-            pairs = None if file is None else file.training_pairs
             trainable = None if spec.adapter.trains_all_tensors else spec.adapter.num_parameters()
-            return save_adapter(path, state, spec.configs, self._read_in(name), self.tower, pairs, trainable)
+            spoken = self._read_in(name)
+        pairs = None if file is None else file.training_pairs
+        return save_adapter(path, state, spec.configs, spoken, self.tower, pairs, trainable)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""
@@ -429,7 +430,8 @@ class AdapterBank:
         """Return the language of each text, by default its adapter's; English for a text with neither."""
         pairs = zip(languages or adapters, adapters, strict=True)
         names = [language or adapter or ENGLISH for language, adapter in pairs]
-        return [self._read_in(name) for name in names]
+        spoken = {name: self._read_in(name) for name in set(names)}
+        return [spoken[name] for name in names]
 
     def _read(self, adapter: AdapterFile | Parameters) -> tuple[tuple[AdapterConfig, ...], Parameters]:
         """Return the configs and parameters of an adapter, after a check that all values are finite."""

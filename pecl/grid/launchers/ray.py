@@ -48,12 +48,13 @@ class Ray:
 
         waiting: dict[Any, Task] = {}
         with running_ray(max(self.cores, self.jobs)):
+            remote = ray.remote(run_text)
             try:
                 for task in tasks:
                     needed = gpus_needed(task.configs[0].device)  # Ray hides all GPUs from a task that asks for none
                     gpus = {"num_gpus": needed} if needed else {}
-                    remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
-                    waiting[remote.remote(task.to_json())] = task
+                    options = {**gpus, **self.options}
+                    waiting[remote.options(max_retries=0, **options).remote(task.to_json())] = task
                     yield Event("started", task)
                 while waiting:
                     ended, _ = ray.wait(list(waiting), timeout=1.0)
