@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from html import escape
 from typing import Any, NamedTuple
 
@@ -182,14 +183,28 @@ def html_table(title: str, frame: Frame) -> str:
 
 
 def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
-    """Return tables of one name as one CSV table of raw values, with run ids and without notes.
+    """Return tables as one CSV table of raw values, with run ids and without notes.
 
+    The first columns have the name of each row's table, its setup and its group, so that rows of several tables differ.
     Several seeds or run ids in a field are joined by spaces.
     """
     import pandas as pd
 
-    frame = pd.concat([table.frame for table in tables]) if tables else pd.DataFrame()
+    frame = pd.concat([_with_origin(table) for table in tables]) if tables else pd.DataFrame()
     return frame.map(_joined).to_csv(index=False)
+
+
+def _with_origin(table: Table) -> Frame:
+    """Return the frame of a table after columns of its name, setup and group; fields that its rows state stay there."""
+    origin = {"table": table.name, "setup": table.setup}
+    if table.group is not None:
+        origin |= asdict(table.group)
+
+    frame = table.frame.copy()
+    missing = [name for name in origin if name not in frame]
+    for position, name in enumerate(missing):
+        frame.insert(position, name, [origin[name]] * len(frame))
+    return frame
 
 
 def _joined(value: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from helpers.report_results import evaluate, train
 
 from pecl.report.tables import report
+from pecl.report.tables.comparison import comparison_tables
 from pecl.report.tables.formats import FORMATS, escape_latex, escape_markdown
 from pecl.report.tables.layout import laid_out
 
@@ -73,6 +74,30 @@ def test_latex_signs_numbers_and_comes_in_parts_no_longer_than_a_page(results):
     assert re.findall(r"Part (\d) of (\d)", latex) == [("1", "3"), ("2", "3"), ("3", "3")]
     assert len(set(re.findall(r"\\label\{(.*)\}", latex))) == 3
     assert latex.count(r" \\") == 93
+
+
+def test_csv_rows_of_several_tables_state_their_table_setup_and_group():
+    scores = {"de": 6, "fr": 5}
+    runs = [train(4, hits, language=code) for code, hits in scores.items()]
+    on_text = [train(4, hits, language=code, text="corpus.tsv") for code, hits in scores.items()]
+    others = [train(4, hits, language=code, size=30) for code, hits in scores.items()]
+    results = [*runs, *on_text, *others]
+
+    tables = report(results).named("disparity")
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](tables))))
+    origins = {(row["table"], row["setup"], row["gallery_size"], row["dataset"]) for row in rows}
+    assert origins == {
+        ("disparity", "trained on pairs", "20", "xtd10"),
+        ("disparity", "trained on pairs", "30", "xtd10"),
+        ("disparity", "trained on corpus.tsv", "20", "xtd10"),
+    }
+    assert [name for name in rows[0] if name == "dataset"] == ["dataset"]
+
+    comparisons = comparison_tables(runs + others, ["method1", "zero-shot"])
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](comparisons))))
+    assert {(row["table"], row["gallery_size"]) for row in rows} == {
+        (name, size) for name in ("comparison", "comparison-languages") for size in ("20", "30")
+    }
 
 
 def test_csv_and_json_hold_raw_numbers_and_where_they_come_from(results):
