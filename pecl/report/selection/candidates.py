@@ -14,7 +14,7 @@ from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
 from pecl.data.languages import language_name
 from pecl.errors import DataError
 from pecl.report.selection.groups import BEST, Group, group_of, grouped
-from pecl.report.selection.methods import method_of
+from pecl.report.selection.methods import CHOICES, Method, method_of
 from pecl.results.result import Result, TrainingResult, where
 
 _STATED = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # the table's heading or the row states them
@@ -96,9 +96,16 @@ def setting_of(result: TrainingResult) -> Setting:
 def setups_of(results: Sequence[TrainingResult]) -> dict[str, list[TrainingResult]]:
     """Return trainings by setup, that is their method and training data in words; each table has one setup.
 
-    Routes, adapters, numbers of shots and joint trainings are compared within a setup.
+    Routes, adapters, numbers of shots and joint trainings are compared within a setup. Distillations whose weights were
+    chosen by different scores are separate setups; a setup states the score only if there are several.
     """
-    by_setup = grouped(results, _setup)
+    by_setup: dict[str, list[TrainingResult]] = {}
+    for setup, setup_results in grouped(results, _setup).items():
+        by_choice = grouped(setup_results, lambda result: method_of(result).choose)
+        for choice, alike in by_choice.items():
+            name = f"{setup}, {CHOICES[choice][1]}" if len(by_choice) > 1 else setup
+            by_setup[name] = alike
+
     return {setup: by_setup[setup] for setup in sorted(by_setup, key=_with_padded_numbers)}
 
 
@@ -167,7 +174,7 @@ def recorded_fields(settings: Iterable[Setting]) -> list[str]:
 
 
 def chosen_candidates(results: Sequence[TrainingResult]) -> list[Candidate]:
-    """Return the candidate with the best validation score for each group, language, route and setting.
+    """Return the candidate with the best validation score for each group, language, method and setting.
 
     Candidates are compared at one seed: the lowest of the seeds that most of them have. Further seeds of the chosen
     candidate therefore refine its mean, but do not change the choice. Ties go to the lowest run id; test scores are
@@ -182,8 +189,8 @@ def chosen_candidates(results: Sequence[TrainingResult]) -> list[Candidate]:
     return sorted(candidates, key=lambda candidate: (*_row_of_table(candidate), candidate.run_ids))
 
 
-def _row_key(result: TrainingResult) -> tuple[Group, str, str, Setting]:
-    return group_of(result), result.config.language, result.config.route, setting_of(result)
+def _row_key(result: TrainingResult) -> tuple[Group, str, Method, Setting]:
+    return group_of(result), result.config.language, method_of(result), setting_of(result)
 
 
 def _row_of_table(candidate: Candidate) -> tuple[str, str, str]:

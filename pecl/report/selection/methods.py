@@ -17,7 +17,7 @@ DISTILLED = "distilled"
 KINDS = (FEW_SHOT, ALL_PAIRS, DISTILLED)
 
 # Value of `choose` -> its word in a label, and its meaning
-_CHOICES = {
+CHOICES = {
     "text": ("held-out", "weights chosen by held-out text"),
     "validation": ("validation", "weights chosen by validation"),
     "last": ("last", "weights of the last step"),
@@ -119,7 +119,7 @@ def _label_parts(method: Method, differences: _Differences) -> list[str]:
         if method.photographs:
             parts.append("photographs")
         if len(differences.choices) > 1:
-            parts.append(_CHOICES[method.choose][0])
+            parts.append(CHOICES[method.choose][0])
 
     if method.kind == ALL_PAIRS:
         parts.append("all pairs")
@@ -151,6 +151,6 @@ def _explanations(methods: Sequence[Method], differences: _Differences) -> list[
 
     if len(differences.choices) > 1:
         for choice in differences.choices:
-            word, meaning = _CHOICES[choice]
+            word, meaning = CHOICES[choice]
             sentences.append(f"{word.capitalize()}: {meaning}.")
     return sentences

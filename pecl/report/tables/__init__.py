@@ -7,6 +7,7 @@ one table.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from pecl.errors import DataError, WeightsError
 from pecl.report.selection.candidates import (
@@ -125,18 +126,17 @@ def _tables_of_trainings(results: Sequence[TrainingResult], all_results: Sequenc
 
 def _shots_tables(results: Sequence[Result]) -> list[Table]:
     """Return tables of candidates that differ in shots, and so perhaps in the size of their gallery."""
-    alike: dict[tuple[Group, str], list[Candidate]] = {}
-    for setup, setup_results in setups_of(trainings(results)).items():
-        for candidate in chosen_candidates(setup_results):
-            group = replace(group_of(candidate.runs[0]), gallery_size=None)
-            alike.setdefault((group, setup), []).append(candidate)
-
     tables = []
-    for (_, setup), candidates in alike.items():
-        table = scores.shots_table(candidates)
-        if table is not None:
-            tables.append(replace(table, setup=setup))
-    return tables
+    for group_results in grouped(trainings(results), _group_of_shots).values():
+        for setup, setup_results in setups_of(group_results).items():
+            table = scores.shots_table(chosen_candidates(setup_results))
+            if table is not None:
+                tables.append(replace(table, setup=setup))
+    return sorted(tables, key=attrgetter("setup"))
+
+
+def _group_of_shots(result: TrainingResult) -> Group:
+    return replace(group_of(result), gallery_size=None)
 
 
 def _exchanged(results: Sequence[TrainingResult]) -> Iterator[str]:

@@ -138,6 +138,20 @@ def test_a_row_shows_the_validation_score_that_the_candidate_was_chosen_by():
     assert row["seeds"] == [0, 1]
 
 
+def test_validation_never_chooses_between_distillations_whose_weights_were_chosen_differently():
+    by_text = train(4, 6, text="corpus.tsv", choose="text", val=0.4)
+    last = train(4, 5, text="corpus.tsv", choose="last", val=0.9)
+    run_ids = [candidate.run_ids for candidate in chosen_candidates([by_text, last])]
+    assert sorted(run_ids) == sorted([[by_text.run_id], [last.run_id]])
+
+    tables = report([by_text, last]).named("routes")
+    assert {table.setup: table.rows[0]["run_ids"] for table in tables} == {
+        "trained on corpus.tsv, weights chosen by held-out text": [by_text.run_id],
+        "trained on corpus.tsv, weights of the last step": [last.run_id],
+    }
+    assert [table.setup for table in report([last]).named("routes")] == ["trained on corpus.tsv"]
+
+
 def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_named():
     results = [train(4, 6, language=code, route=name) for code in ("de", "fr") for name in ("method1", "baseline1")]
     table = languages([*results, train(1, 2, language="jp")])
