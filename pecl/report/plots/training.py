@@ -94,10 +94,11 @@ def score_curve(run: TrainingResult) -> Sequence[tuple[int, float]]:
     """Return (step, score) of the score that selected a run's weights, the plain tower's first.
 
     With `choose text` it is text-to-text recall of the held-out pairs, otherwise recall on the validation captions. The
-    latter curve lacks the plain tower's recall, which is added at step 0.
+    latter curve lacks the plain tower's recall, which is added at step 0. The curve of a joint run is a mean over its
+    languages: the plain tower's recall in one of them is no part of it.
     """
     recorded = run.curve.val_mean_recall_at_1
-    if run.config.choose == "text":
+    if run.config.choose == "text" or run.config.joint is not None:
         return recorded
     return [(0, run.recall("val", "zero_shot")), *recorded]
 
@@ -112,6 +113,8 @@ def _caption(group: Group, candidates: Sequence[Candidate]) -> str:
     scores = f"Validation R@1: {group.metric} among the {sizes} validation captions, at step 0 the plain tower. "
     if any(_score(candidate) == _TEXT_SCORE for candidate in candidates):
         scores += "Held-out text R@1: text-to-text recall of held-out pairs, at step 0 the start. "
+    if any(candidate.config.joint is not None for candidate in candidates):
+        scores += "Loss and scores of languages that were trained jointly: their mean, without the plain tower. "
     return (
         "Loss: mean over the steps since the previous evaluation. "
         f"{scores}"

@@ -156,3 +156,12 @@ def test_a_curve_and_its_ring_are_of_one_score():
         "validation R@1": [[(0, 0.3), (5, 0.4), (10, 0.5)], [(10, 0.5)]],
         "held-out text R@1": [[(0, 0.7), (5, 0.9), (10, 0.8)], [(5, 0.9)]],
     }
+
+
+def test_the_curve_of_a_joint_run_has_no_zero_shot_score_of_one_language():
+    """The recorded scores are means over the languages; the zero-shot score is that of German."""
+    plot = drawn([train(4, 9, joint="de+fr"), train(4, 9, language="cs")], "training")
+    curves = [list(line.get_xdata()) for line in plot.figure.axes[1].lines if len(line.get_xdata()) > 1]
+    assert sorted(curves) == [[0, 5, 10], [5, 10]]
+    assert "trained jointly: their mean" in plot.caption
+    assert "jointly" not in drawn([train(4, 9)], "training").caption
