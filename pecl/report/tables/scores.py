@@ -139,7 +139,10 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
         Column("peak MiB", "{peak_memory_mb:.0f}"),
     )
     best = best_fields(frame, ("language", "route", *fields), "mean", "trained")
-    return _table("adapters", "Adapters", frame, columns, compared, best)
+    table = _table("adapters", "Adapters", frame, columns, compared, best)
+    if all(candidate.runs[0].fleet.size == 1 for candidate in compared):
+        return table
+    return replace(table, remarks=[*table.remarks, "s/step: of a fleet, divided by its number of runs"])
 
 
 def _language_route_and_parameters(candidate: Candidate) -> tuple[str, str, int]:
@@ -215,7 +218,7 @@ def _candidate_row(candidate: Candidate, fields: set[str], gain_low: float, gain
         "parameters": candidate.adapter.trainable,
         "share": candidate.adapter.share,
         "steps": first.steps,
-        "seconds_per_step": first.seconds.per_step,
+        "seconds_per_step": first.seconds.per_step / first.fleet.size,  # a step of a fleet is one of all its runs
         "peak_memory_mb": first.peak_memory_mb,
         "lr": candidate.config.lr,
         **alignment_values(first),

@@ -178,6 +178,20 @@ def test_raw_rows_state_a_field_that_came_later_only_if_a_run_changes_it(name):
     assert "clean" not in row
 
 
+def test_seconds_per_step_of_a_fleet_are_shared_by_its_runs():
+    alone = train(4, 6)
+    in_fleet = changed(train(4, 6, adapter="bottleneck"), {"fleet.size": 4, "seconds.per_step": 0.8})
+    table = report([alone, in_fleet]).named("adapters")[0]
+    assert {row["adapter"]: row["s/step"] for row in table.texts.to_dict("records")} == {
+        "lora": "0.10",
+        "bottleneck": "0.20",
+    }
+    assert "s/step: of a fleet, divided by its number of runs" in table.notes
+
+    table = report([alone, train(4, 6, adapter="bottleneck")]).named("adapters")[0]
+    assert not any("fleet" in note for note in table.notes)
+
+
 def test_each_number_of_shots_has_its_own_gallery():
     results = [train(4, 6, size=20, shots=5), train(3, 6, size=10, shots=10)]
     table = report(results).named("shots")[0]
