@@ -21,6 +21,7 @@ _STATED = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # the table's heading 
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _STATED | fields_of(Role.SEARCHED) | {"all_pairs"}]
 _SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
 _LISTED = [name for name in IDENTITY_DEFAULTS if name not in _STATED | {"adapter", "lr", "alignment_weight"}]
+_HEADING = [name for name in IDENTITY_DEFAULTS if name in fields_of(Role.GROUP) - {"gallery"}]
 _REPEATED = fields_of(Role.REPEAT)
 _LATER = fields_of(Role.LATER)
 
@@ -148,8 +149,14 @@ def _training_data(result: TrainingResult) -> list[str]:
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:
-    """Return the config fields that vary across `results` and have no column of their own in a list of runs."""
-    return [name for name in _LISTED if len({str(getattr(result.config, name)) for result in results}) > 1]
+    """Return the config fields that vary across `results` and have no column of their own in a list of runs.
+
+    The fields of a group are among them only if the results are of several groups, so that no heading states them.
+    """
+    names = _LISTED
+    if len({group_of(result) for result in results}) > 1:
+        names = _LISTED + _HEADING
+    return [name for name in names if len({str(getattr(result.config, name)) for result in results}) > 1]
 
 
 def varying(settings: Iterable[Setting], without: str = "") -> list[str]:

@@ -88,7 +88,7 @@ def _run_row(result: TrainingResult, fields: Sequence[str]) -> Row:
 def evaluations_table(results: Sequence[Result]) -> Table:
     """Return one row per evaluation of a group: recall in both directions, its mean and interval, and its gallery."""
     results = sorted(results, key=_language_weights_and_id)
-    fields = [name for name in differing_fields(results) if name != "all_pairs"]
+    fields = [name for name in differing_fields(results) if name not in ("all_pairs", "dataset")]
     states_pairs = any(result.data.training_pairs for result in results)
     ends = intervals(result.hits() for result in results)
     frame = frame_of([_evaluation_row(result, fields, states_pairs) for result in results])

@@ -33,6 +33,8 @@ _TITLES = {
     ALL_PAIRS: "Retrieval after training on all pairs",
     DISTILLED: "Retrieval after distillation from text",
 }
+_MODULES = "Modules by trained parameters"
+_MODULES_TITLES = {FEW_SHOT: _MODULES, ALL_PAIRS: f"{_MODULES}, trained on all pairs", DISTILLED: _MODULES}
 _PAIRS = Column("pairs", "{pairs:,.0f}")
 _STATED_BY_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # in the setup or the number of pairs
 _WIDE = 6  # more languages have no standard deviations
@@ -65,7 +67,7 @@ def _tables_of_setup(candidates: Sequence[Candidate], results: Sequence[Result])
         if of_routes:
             tables.append(_scores_table(f"paper-{kind}", title, of_routes))
         if of_adapters:
-            tables.append(_modules_table(of_adapters))
+            tables.append(_modules_table(_MODULES_TITLES[kind], of_adapters))
 
     disparity = disparity_table(candidates, results)
     if disparity is not None:
@@ -118,14 +120,22 @@ def _plain_rows(candidates: Sequence[Candidate]) -> list[Row]:
     return rows
 
 
-def _modules_table(candidates: Sequence[Candidate]) -> Table:
-    """Return a row per adapter, method and setting, fewest parameters first."""
+def _modules_table(title: str, candidates: Sequence[Candidate]) -> Table:
+    """Return a row per adapter, method and setting, fewest parameters first.
+
+    Rows of one adapter and method state the fields of the setting in which they differ.
+    """
     ordered = sorted(candidates, key=lambda candidate: candidate.adapter.trainable)
     lines = grouped(ordered, lambda candidate: (candidate.adapter.spec, str(without(candidate, "adapter")[1:])))
     rows = [_trained_row(line) for line in lines.values()]
 
-    columns = (Column("module"), Column("method"), PARAMETERS, SHARE)
-    return _table("paper-modules", "Modules by trained parameters", rows, columns, candidates, "method", [])
+    fields: set[str] = set()
+    for alike in grouped(candidates, lambda candidate: (candidate.adapter.spec, candidate.route)).values():
+        fields.update(varying((candidate.setting for candidate in alike), "adapter"))
+    settings = [Column(field.replace("_", " ")) for field in sorted(fields)]
+
+    columns = (Column("module"), Column("method"), *settings, PARAMETERS, SHARE)
+    return _table("paper-modules", title, rows, columns, candidates, "method", [])
 
 
 def _trained_row(candidates: Sequence[Candidate]) -> Row:

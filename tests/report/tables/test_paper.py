@@ -63,6 +63,21 @@ def test_modules_go_by_parameters_and_leave_the_table_of_routes():
     assert "paper-few-shot" not in tables
 
 
+def test_rows_of_one_module_state_what_they_differ_in():
+    results = [
+        train(4, hits + shots // 25, adapter=adapter, shots=shots)
+        for adapter, hits in (("lora", 5), ("bottleneck", 9))
+        for shots in (25, 50)
+    ]
+    modules = tables_of(*results)["paper-modules"].texts.to_dict("records")
+    assert [[row["module"], row["shots"], row["de"]] for row in modules] == [
+        ["bottleneck", "25", "50.0"],
+        ["bottleneck", "50", "55.0"],
+        ["lora", "25", "30.0"],
+        ["lora", "50", "35.0"],
+    ]
+
+
 PAPER = (PAIRS["paper"].text, PAIRS["paper"].image)
 FEW = ranked(5, 1000)
 

@@ -8,6 +8,7 @@ from pecl.errors import DataError
 from pecl.report.selection.candidates import chosen_candidates
 from pecl.report.tables import report
 from pecl.report.tables.disparity import disparity_table
+from pecl.report.tables.lists import evaluations_table, runs_table
 from pecl.report.tables.scores import COMPARISONS, aligned_table, candidates_frame
 from pecl.report.tables.table import INTERVAL
 
@@ -190,6 +191,24 @@ def test_seconds_per_step_of_a_fleet_are_shared_by_its_runs():
 
     table = report([alone, train(4, 6, adapter="bottleneck")]).named("adapters")[0]
     assert not any("fleet" in note for note in table.notes)
+
+
+def test_a_list_of_runs_of_several_groups_states_what_a_heading_would():
+    runs = [train(4, 6), train(4, 7, split_seed=7), train(4, 8, test_query="official-run-cross")]
+    rows = runs_table(runs).texts.to_dict("records")
+    assert sorted((row["split seed"], row["test query"], row["trained R@1"]) for row in rows) == [
+        ("42", "official-run-cross", "0.400"),
+        ("42", "train-side", "0.300"),
+        ("7", "train-side", "0.350"),
+    ]
+    assert "split seed" not in runs_table([train(4, 6), train(4, 6, lr=1e-3)]).texts
+
+    evaluations = [evaluate(4), evaluate(6, dataset="multi30k-1k", test_query="official-run-cross")]
+    rows = evaluations_table(evaluations).texts.to_dict("records")
+    assert {(row["dataset"], row["test query"]) for row in rows} == {
+        ("xtd10", "train-side"),
+        ("multi30k-1k", "official-run-cross"),
+    }
 
 
 def test_each_number_of_shots_has_its_own_gallery():
