@@ -10,7 +10,7 @@ from pecl.commands import options as cli
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import quoted
-from pecl.report.selection.groups import select
+from pecl.report.selection.groups import select, select_unfinished
 from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import TABLES, Report, report
 from pecl.report.tables.comparison import comparison_tables
@@ -78,7 +78,7 @@ def run(parsed: argparse.Namespace) -> None:
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
         check_writable(folder)
 
-    unfinished = [run for run in runs if isinstance(run, UnfinishedRun)]
+    unfinished = select_unfinished([run for run in runs if isinstance(run, UnfinishedRun)], parsed.where)
     paths = _write_pictures(parsed, complete, unfinished, replace(full_report, tables=tables))
     if parsed.out is not None:
         write = FORMATS[parsed.format]

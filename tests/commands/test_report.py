@@ -66,3 +66,18 @@ def test_failed_runs_are_counted(folder, caplog):
     write(folder, unfinished(train(4, 6, language="jp"), error="RuntimeError: out of memory"))
     assert run(folder) == 0
     assert "1 failed" in caplog.text
+
+
+def test_where_leaves_out_failed_runs_that_do_not_meet_it(folder, caplog, capsys):
+    write(folder, *(unfinished(train(4, 6, language=code), error=f"failed in {code}") for code in ("jp", "tr")))
+    assert run(folder, "--where", "route=method1", "--summary") == 0
+    assert "failed in jp" in capsys.readouterr().out
+    assert "2 failed" in caplog.text
+
+    caplog.clear()
+    assert run(folder, "--where", "language=fr", "--summary") == 0
+    assert "All runs are complete." in capsys.readouterr().out
+    assert "failed" not in caplog.text
+
+    assert run(folder, "--where", "gallery_size=20", "--summary") == 0  # an unfinished run records no gallery
+    assert "failed in jp" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import numpy as np
 
 from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.results.parts import Tower
-from pecl.results.result import Result, where
+from pecl.results.result import Result, UnfinishedRun, where
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
 T = TypeVar("T")
@@ -161,6 +161,25 @@ def select(results: Sequence[R], conditions: Sequence[str]) -> list[R]:
             available = ", ".join(sorted(by_value))
             raise DataError(f"--where {condition}: no complete result has it; {key} is {available} here")
         selected = by_value[value]
+    return selected
+
+
+def select_unfinished(runs: Sequence[UnfinishedRun], conditions: Sequence[str]) -> list[UnfinishedRun]:
+    """Return the unfinished runs that may meet all of `conditions`, which `select` has checked.
+
+    A run that did not finish records no gallery size, captions or towers: conditions on these leave it in.
+    """
+    selected = []
+    for run in runs:
+        values = {
+            **run.config.to_dict(),
+            "dataset_split": run.config.split,
+            "gallery_kind": run.config.gallery,
+            "kind": run.kind,
+        }
+        wanted = [condition.partition("=") for condition in conditions]
+        if all(str(values.get(key, value)) == value for key, _, value in wanted):
+            selected.append(run)
     return selected
 
 

@@ -17,7 +17,7 @@ from pecl.report.selection.candidates import (
     chosen_candidates,
     setups_of,
 )
-from pecl.report.selection.groups import BEST, Group, by_group, group_of, grouped, select
+from pecl.report.selection.groups import BEST, Group, by_group, group_of, grouped, select, select_unfinished
 from pecl.report.tables import scores
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
@@ -72,11 +72,13 @@ def report(runs: Sequence[Run], published: bool = False, where: Sequence[str] = 
             language and gallery were tested on different captions.
     """
     complete = [run for run in runs if isinstance(run, Result)]
-    left_out = _left_out(run for run in runs if isinstance(run, UnfinishedRun))
+    unfinished = [run for run in runs if isinstance(run, UnfinishedRun)]
     if not complete:
-        reason = f" ({left_out})" if left_out else ""
+        reason = f" ({_left_out(unfinished)})" if unfinished else ""
         raise DataError(f"no complete results here{reason}; run pecl train or pecl evaluate first")
+
     complete = select(complete, where)
+    left_out = _left_out(select_unfinished(unfinished, where))
 
     tables = []
     for group, group_results in by_group(complete).items():
