@@ -21,6 +21,8 @@ from pecl.results.result import Result, UnfinishedRun, collect_runs
 
 logger = logging.getLogger(__name__)
 
+_GALLERY_CAPTIONS = 60
+
 
 def _count(text: str) -> int:
     if not text.isdigit():
@@ -58,10 +60,9 @@ def _count(text: str) -> int:
     cli.path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
     cli.argument(
         "--gallery-captions",
-        "test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
+        f"test captions in the HTML report per language and method; 0: no images (default: {_GALLERY_CAPTIONS})",
         type=_count,
         metavar="N",
-        default=60,
     ),
 )
 def run(parsed: argparse.Namespace) -> None:
@@ -71,6 +72,7 @@ def run(parsed: argparse.Namespace) -> None:
     differ only in their seed form one candidate; validation chooses the candidate of each language and route. CSV
     without --table prints the table `routes`, or `evaluations` if nothing was trained.
     """
+    _check_flags(parsed)
     runs = collect_runs(parsed.folders)
     full_report = report(runs, parsed.against is not None, parsed.where)
     complete = select([run for run in runs if isinstance(run, Result)], parsed.where)
@@ -112,15 +114,39 @@ def run(parsed: argparse.Namespace) -> None:
         logger.warning("left out of all tables: %s", full_report.left_out)
 
 
+def _check_flags(parsed: argparse.Namespace) -> None:
+    """Raise ConfigError if flags exclude each other, or one has no effect next to the others."""
+    chosen = [f"--{name}" for name in ("table", "paper", "summary", "compare") if getattr(parsed, name)]
+    if len(chosen) > 1:
+        raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {len(chosen)}")
+
+    if parsed.html is None:
+        for flag, value in (("--data-dir", parsed.data_dir), ("--gallery-captions", parsed.gallery_captions)):
+            if value is not None:
+                raise ConfigError(f"{flag} is for the images of the page: expected --html DIR")
+
+    if parsed.against is not None and chosen and parsed.table != "published":
+        raise ConfigError(f"--against {parsed.against} has no effect with {chosen[0]}: expected --table published")
+    if parsed.against is not None and parsed.format == "csv" and not chosen and parsed.out is None:
+        raise ConfigError(
+            f"--against {parsed.against} has no effect on CSV alone: expected --table published"
+        )
+
+    draws = parsed.html is not None or parsed.plots is not None
+    if draws and parsed.out is None and parsed.format != "text":
+        raise ConfigError(f"--format {parsed.format} has no effect with --html or --plots: expected --out DIR, too")
+
+    if parsed.plots is not None and parsed.html is None and parsed.out is None:
+        for name in ("table", "paper", "summary", "against", "ids"):
+            if getattr(parsed, name):
+                raise ConfigError(f"--{name} has no effect on plots: expected --out DIR or --html DIR, too")
+
+
 def _chosen_tables(
     parsed: argparse.Namespace,
     complete: Sequence[Result],
     full_report: Report,
 ) -> list[Table]:
-    count = sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))
-    if count > 1:
-        raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {count}")
-
     if parsed.compare:
         return comparison_tables(complete, parsed.compare)
     if parsed.paper:
@@ -148,7 +174,8 @@ def _write_pictures(
     paths = []
     if parsed.html is not None:
         runs = [*complete, *unfinished]
-        paths.append(write_page(parsed.html, runs, full_report, drawing, parsed.gallery_captions, parsed.data_dir))
+        captions = _GALLERY_CAPTIONS if parsed.gallery_captions is None else parsed.gallery_captions
+        paths.append(write_page(parsed.html, runs, full_report, drawing, captions, parsed.data_dir))
 
     if parsed.plots is not None:
         paths += write_plots(drawing, parsed.plots)

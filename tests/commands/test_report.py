@@ -81,3 +81,22 @@ def test_where_leaves_out_failed_runs_that_do_not_meet_it(folder, caplog, capsys
 
     assert run(folder, "--where", "gallery_size=20", "--summary") == 0  # an unfinished run records no gallery
     assert "failed in jp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--json --plots P", "--format json has no effect with --html or --plots: expected --out DIR, too"),
+        ("--format latex --html P", "--format latex has no effect with --html or --plots: expected --out DIR, too"),
+        ("--table routes --plots P", "--table has no effect on plots: expected --out DIR or --html DIR, too"),
+        ("--ids --plots P", "--ids has no effect on plots: expected --out DIR or --html DIR, too"),
+        ("--data-dir P", "--data-dir is for the images of the page: expected --html DIR"),
+        ("--gallery-captions 0", "--gallery-captions is for the images of the page: expected --html DIR"),
+        ("--against published --paper", "--against published has no effect with --paper: expected --table published"),
+        ("--against published --format csv", "has no effect on CSV alone: expected --table published"),
+    ],
+)
+def test_flags_without_effect_are_refused(folder, tmp_path, capsys, flags, message):
+    assert run(folder, *flags.replace("P", str(tmp_path / "place")).split()) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "place").exists()
