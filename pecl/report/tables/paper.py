@@ -7,8 +7,6 @@ route, modules by parameters, and disparity over languages; one table per setup,
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
 from pecl.errors import DataError
@@ -35,7 +33,7 @@ _TITLES = {
 }
 _MODULES = "Modules by trained parameters"
 _MODULES_TITLES = {FEW_SHOT: _MODULES, ALL_PAIRS: f"{_MODULES}, trained on all pairs", DISTILLED: _MODULES}
-_PAIRS = Column("pairs", "{pairs:,.0f}")
+_PAIRS = Column("pairs", "{pairs:,} to {most_pairs:,}")
 _STATED_BY_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # in the setup or the number of pairs
 _WIDE = 6  # more languages have no standard deviations
 
@@ -141,12 +139,14 @@ def _modules_table(title: str, candidates: Sequence[Candidate]) -> Table:
 def _trained_row(candidates: Sequence[Candidate]) -> Row:
     """Return the row of candidates that differ in their language."""
     first = candidates[0]
-    pairs = {candidate.pairs for candidate in candidates}
+    fewest_pairs = min(candidate.pairs for candidate in candidates)
+    most_pairs = max(candidate.pairs for candidate in candidates)
 
     return {
         "method": _METHODS[first.route],
         "module": first.adapter.spec,
-        "pairs": first.pairs if len(pairs) == 1 else float(np.mean(list(pairs))),
+        "pairs": fewest_pairs,
+        "most_pairs": most_pairs if most_pairs > fewest_pairs else None,
         "parameters": first.adapter.trainable,
         "share": first.adapter.share,
         **{name: setting_text(name, value) for name, value in first.setting},
@@ -174,6 +174,8 @@ def _table(
     other_languages = [language for language in languages if language != ENGLISH]
 
     keys = [column.name.replace(" ", "_") for column in labels]
+    if _PAIRS in labels:
+        keys.append("most_pairs")
     deviations = [f"{language}_std" for language in languages]
     frame = frame_of(rows).reindex(columns=[*keys, *languages, *deviations, AVERAGE, "run_ids"])
     frame[AVERAGE] = None
