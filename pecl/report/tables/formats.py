@@ -23,7 +23,8 @@ _PAGE_WIDTH = 98  # letters per row that fit its page
 _PAGE_ROWS = 40
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "…": r"\dots{}",
-    "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "|": r"\textbar{}", '"': r"\textquotedblright{}", "<": r"$<$", ">": r"$>$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
 _SIGNED = re.compile(r"(?<![\w.$-])[-+]\d+(?:\.\d+)?")  # a hyphen before a number is a minus sign
 

@@ -68,6 +68,7 @@ def test_html_read_back_is_what_was_shown_and_text_is_no_element(results):
 
 def test_latex_signs_numbers_and_comes_in_parts_no_longer_than_a_page(results):
     assert escape_latex("[-0.100, +0.2] image-to-text 5%") == r"[$-0.100$, $+0.2$] image-to-text 5\%"
+    assert escape_latex('a|b "c"') == r"a\textbar{}b \textquotedblright{}c\textquotedblright{}"
     many = [train(4, 5, language=code, seed=seed) for code in ("de", "fr", "cs") for seed in range(1, 31)]
     (table,) = report(many).named("runs")
     latex = FORMATS["latex"]([table])
