@@ -75,7 +75,7 @@ def setting_remark(candidates: Sequence[Candidate]) -> list[str]:
     A distillation is trained on separate text, so its shots are left out.
     """
     left_out = {*varying(candidate.setting for candidate in candidates), "train_on"}
-    if all(candidate.config.text is not None for candidate in candidates):
+    if all(candidate.method.text is not None for candidate in candidates):
         left_out.add("shots")
 
     parts = []

@@ -211,6 +211,12 @@ def test_a_list_of_runs_of_several_groups_states_what_a_heading_would():
     }
 
 
+@pytest.mark.parametrize("values", [{"train_on": "multi30k-translations"}, {"text": "corpus.tsv"}])
+def test_the_note_of_a_distillation_states_no_shots(values):
+    assert not any("shots" in note for note in report([train(4, 6, **values)]).named("routes")[0].notes)
+    assert "adapter lora, shots 50" in report([train(4, 6)]).named("routes")[0].notes
+
+
 def test_each_number_of_shots_has_its_own_gallery():
     results = [train(4, 6, size=20, shots=5), train(3, 6, size=10, shots=10)]
     table = report(results).named("shots")[0]
