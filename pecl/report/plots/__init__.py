@@ -24,6 +24,9 @@ from pecl.results.result import Result, TrainingResult, trainings
 
 logger = logging.getLogger(__name__)
 
+_CAPTIONS = "captions.md"
+_NAME_IN_CAPTIONS = re.compile(r"^\*\*[^`\n]*\*\* \(`([a-z0-9-]+)`\)\. ", re.MULTILINE)  # after the title of a plot
+
 # Name -> a function that draws a group's plot from the group, its trainings, and all results
 PLOTS: dict[str, Callable[[Group, list[TrainingResult], Sequence[Result]], Plot]] = {
     "recall": draw_recall,
@@ -106,11 +109,15 @@ def _with_names(name: str, plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
     """Write each plot as PNG and SVG, and `captions.md` with their captions and runs; return the paths.
 
+    Plots of an earlier call that its `captions.md` names are deleted unless they are written again.
+
     Raises:
         OutputError: the folder cannot be written.
     """
     folder = Path(folder)
     check_writable(folder)
+    earlier_paths = _paths_in_captions(folder)
+
     paths = []
     for plot in drawing.plots:
         paths += [write_bytes(folder / f"{plot.name}.{kind}", plot.render(kind)) for kind in FORMATS]
@@ -121,4 +128,19 @@ def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
         lines.append(f"**{escape_markdown(plot.title)}** (`{plot.name}`). {escape_markdown(plot.full_caption())}\n")
     for name, reason in drawing.not_drawn.items():
         lines.append(f"`{name}` is not drawn: {escape_markdown(reason)}.\n")
-    return [*paths, write_text(folder / "captions.md", "\n".join(lines))]
+    paths.append(write_text(folder / _CAPTIONS, "\n".join(lines)))
+
+    for path in earlier_paths:
+        if path not in paths:
+            path.unlink(missing_ok=True)
+    return paths
+
+
+def _paths_in_captions(folder: Path) -> list[Path]:
+    """Return the paths of the plots that the captions in a folder name; none without captions."""
+    captions = folder / _CAPTIONS
+    if not captions.is_file():
+        return []
+
+    names = _NAME_IN_CAPTIONS.findall(captions.read_text("utf-8", errors="replace"))
+    return [folder / f"{name}.{kind}" for name in names for kind in FORMATS]

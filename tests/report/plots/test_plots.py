@@ -165,3 +165,15 @@ def test_the_curve_of_a_joint_run_has_no_zero_shot_score_of_one_language():
     assert sorted(curves) == [[0, 5, 10], [5, 10]]
     assert "trained jointly: their mean" in plot.caption
     assert "jointly" not in drawn([train(4, 9)], "training").caption
+
+
+def test_plots_of_an_earlier_call_are_deleted_and_other_files_stay(tmp_path):
+    write_plots(draw_some([train(4, 9), train(4, 8, size=30)], "recall"), tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    assert len(before) == 5
+    other = tmp_path / "recall-mine.png"
+    other.write_bytes(b"")
+
+    paths = write_plots(draw_some([train(4, 9)], "recall"), tmp_path)
+    assert {path.name for path in paths} == {"recall.png", "recall.svg", "captions.md"}
+    assert set(tmp_path.iterdir()) == {*paths, other}
