@@ -128,9 +128,7 @@ def _check_flags(parsed: argparse.Namespace) -> None:
     if parsed.against is not None and chosen and parsed.table != "published":
         raise ConfigError(f"--against {parsed.against} has no effect with {chosen[0]}: expected --table published")
     if parsed.against is not None and parsed.format == "csv" and not chosen and parsed.out is None:
-        raise ConfigError(
-            f"--against {parsed.against} has no effect on CSV alone: expected --table published"
-        )
+        raise ConfigError(f"--against {parsed.against} has no effect on CSV alone: expected --table published")
 
     draws = parsed.html is not None or parsed.plots is not None
     if draws and parsed.out is None and parsed.format != "text":

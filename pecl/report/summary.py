@@ -9,7 +9,7 @@ from pecl.errors import not_none, one_line
 from pecl.report.selection.candidates import best_of_methods, by_gain
 from pecl.report.selection.groups import Group, by_arithmetic, by_group, grouped
 from pecl.report.selection.methods import method_labels, method_of
-from pecl.report.tables.disparity import english_of, find_english, gap_to_english, reference_remark
+from pecl.report.tables.disparity import english_of, find_english, gap_to_english, plain_english, reference_remark
 from pecl.report.tables.layout import shortened, text_table, wrapped
 from pecl.report.tables.scores import candidates_frame
 from pecl.report.tables.table import SHORT_ID, Column, Frame, Row, Table, difference, frame_of
@@ -56,20 +56,22 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
 
     Validation chooses the best candidate. A language without training has a row for the plain tower.
     """
+    english_results = plain_english(results)
+
     tables = []
     for group, group_results in by_group(results).items():
         if group.split_seed is None:
             tables.append(_table_of_evaluations(group, group_results))
         else:
-            tables.append(_table_of_trainings(group, trainings(group_results), results))
+            tables.append(_table_of_trainings(group, trainings(group_results), english_results))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
-def _table_of_trainings(group: Group, runs: Sequence[TrainingResult], results: Sequence[Result]) -> Table:
+def _table_of_trainings(group: Group, runs: Sequence[TrainingResult], english_results: Sequence[Result]) -> Table:
     best = by_gain(best_of_methods(runs))
     labels, _ = method_labels(candidate.method for candidate in best)
     run_count = Counter((run.config.language, method_of(run)) for run in runs)
-    gaps = [gap_to_english(candidate, english_of(candidate, results)) for candidate in best]
+    gaps = [gap_to_english(candidate, english_of(candidate, english_results)) for candidate in best]
 
     frame = candidates_frame(best).assign(
         method=[labels[candidate.method] for candidate in best],
@@ -79,13 +81,13 @@ def _table_of_trainings(group: Group, runs: Sequence[TrainingResult], results: S
     )
     scores = ["zero_shot", "mean", "std", "gain", "gain_low", "gain_high", "share_closed"]
     frame = frame.reindex(columns=["language", "method", "text", "adapter", *scores, "seeds", "runs", "run_ids"])
-    return Table("summary", "Summary", group, frame, _TRAINED, runs, _references(group, runs, results))
+    return Table("summary", "Summary", group, frame, _TRAINED, runs, _references(group, runs, english_results))
 
 
-def _references(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[str]:
+def _references(group: Group, runs: Sequence[Result], english_results: Sequence[Result]) -> list[str]:
     """Return a sentence per precision of trainings in other languages: the English reference of their gap closed."""
     precisions = sorted({run.config.precision for run in runs if run.config.language != ENGLISH})
-    return [reference_remark(precision, find_english(results, group, precision)) for precision in precisions]
+    return [reference_remark(precision, find_english(english_results, group, precision)) for precision in precisions]
 
 
 def _table_of_evaluations(group: Group, results: Sequence[Result]) -> Table:

@@ -19,7 +19,7 @@ from pecl.report.selection.candidates import (
 )
 from pecl.report.selection.groups import BEST, Group, by_group, group_of, grouped, select, select_unfinished
 from pecl.report.tables import scores
-from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
+from pecl.report.tables.disparity import disparity_table, plain_english, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.lists import evaluations_table, runs_table
@@ -80,12 +80,14 @@ def report(runs: Sequence[Run], published: bool = False, where: Sequence[str] = 
     complete = select(complete, where)
     left_out = _left_out(select_unfinished(unfinished, where))
 
+    english_results = plain_english(complete)
+
     tables = []
     for group, group_results in by_group(complete).items():
         if group.split_seed is None:
             tables += _tables_of_evaluations(group_results)
         else:
-            tables += _tables_of_trainings(trainings(group_results), complete)
+            tables += _tables_of_trainings(trainings(group_results), english_results)
     tables += _shots_tables(complete)
     if published:
         tables.append(published_table(complete))
@@ -109,15 +111,15 @@ def _tables_of_evaluations(results: Sequence[Result]) -> list[Table]:
     return [evaluations_table(results), *([disparity] if disparity else [])]
 
 
-def _tables_of_trainings(results: Sequence[TrainingResult], all_results: Sequence[Result]) -> list[Table]:
-    """Return the tables of the trainings of one group, setup by setup; `all_results` may have English's scores."""
+def _tables_of_trainings(results: Sequence[TrainingResult], english_results: Sequence[Result]) -> list[Table]:
+    """Return the tables of the trainings of one group, setup by setup; `english_results` have English's scores."""
     tables = []
     for setup, setup_results in setups_of(results).items():
         candidates = chosen_candidates(setup_results)
         setup_tables = (
             scores.routes_table(candidates),
             scores.aligned_table(candidates),
-            disparity_table(candidates, all_results),
+            disparity_table(candidates, english_results),
             scores.adapters_table(candidates),
             runs_table(setup_results),
         )

@@ -12,7 +12,7 @@ import numpy as np
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, Setting, recorded_fields, varying
-from pecl.report.selection.groups import Group, by_arithmetic, group_of, grouped
+from pecl.report.selection.groups import Group, R, by_arithmetic, group_of, grouped
 from pecl.report.tables.columns import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import SHORT_ID, Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
@@ -205,6 +205,11 @@ def find_english(results: Iterable[Result], group: Group, precision: str) -> Res
         if matches:
             return min(matches, key=attrgetter("run_id"))
     return None
+
+
+def plain_english(results: Iterable[R]) -> list[R]:
+    """Return the results among which `find_english` searches: many searches need not pass over all the others."""
+    return [result for result in results if _is_plain_english(result)]
 
 
 def _is_plain_english(result: Result) -> bool:

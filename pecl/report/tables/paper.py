@@ -14,7 +14,7 @@ from pecl.report.selection.candidates import Candidate, chosen_candidates, setup
 from pecl.report.selection.groups import by_group, group_of, grouped
 from pecl.report.selection.methods import ALL_PAIRS, DISTILLED, FEW_SHOT
 from pecl.report.tables.columns import PARAMETERS, SHARE, TEST_TEXT, ZERO_SHOT, best_fields, setting_text
-from pecl.report.tables.disparity import disparity_table
+from pecl.report.tables.disparity import disparity_table, plain_english
 from pecl.report.tables.table import Column, Row, Table, frame_of
 from pecl.results.result import Result, trainings
 
@@ -48,15 +48,17 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
     if not training_results:
         raise DataError("--paper: expected results of trainings, got none; run pecl train or pecl grid first")
 
+    english_results = plain_english(results)
+
     tables = []
     for group_results in by_group(training_results).values():
         for setup, setup_results in setups_of(group_results).items():
             candidates = chosen_candidates(setup_results)
-            tables += [replace(table, setup=setup) for table in _tables_of_setup(candidates, results)]
+            tables += [replace(table, setup=setup) for table in _tables_of_setup(candidates, english_results)]
     return tables
 
 
-def _tables_of_setup(candidates: Sequence[Candidate], results: Sequence[Result]) -> list[Table]:
+def _tables_of_setup(candidates: Sequence[Candidate], english_results: Sequence[Result]) -> list[Table]:
     tables = []
     for kind, title in _TITLES.items():
         of_kind = [candidate for candidate in candidates if candidate.method.kind == kind]
@@ -67,7 +69,7 @@ def _tables_of_setup(candidates: Sequence[Candidate], results: Sequence[Result])
         if of_adapters:
             tables.append(_modules_table(_MODULES_TITLES[kind], of_adapters))
 
-    disparity = disparity_table(candidates, results)
+    disparity = disparity_table(candidates, english_results)
     if disparity is not None:
         tables.append(replace(disparity, name="paper-disparity"))
     return tables
