@@ -176,7 +176,7 @@ class AdapterBank:
                 specs[key] = SlottedTower(self.tower, configs)
             if key not in expected_states:
                 expected_states[key] = specs[key].adapter.held()
-            check_state(state, expected_states[key])
+            check_state(specs[key].adapter.complete(state), expected_states[key])
             added[language] = key, state
 
         # Add the languages of each spec in one step

@@ -37,7 +37,11 @@ from pecl.files.writing import new_folder
 from pecl.machine import FP32
 
 NAME = "default"  # of the adapter within PEFT
-_INDICES = ("shira_indices", "token_indices")  # integers that PEFT's layers hold outside their tensors
+# Integers that PEFT's layers hold outside their tensors
+_INDICES = ("shira_indices", "token_indices", "scatter_index")
+# Parts of the names of tensors that PEFT computes from the tower's weights and does not save. Another machine may
+# compute others: the signs of singular vectors, and clusters of them, depend on the device and the library.
+_COMPUTED = ("_psoft_A_cache.", "_psoft_B_cache.", ".scatter_index")
 _TEXTS = ("a", "one two three four five")  # on which a method of a newer PEFT is tried
 _TOLERANCE = 1e-4
 
@@ -123,7 +127,7 @@ class PeftAdapter(ForeignAdapter):
                 tensor.data = original.data
                 continue
 
-            if name in saved:
+            if name in saved or _is_computed(name):
                 self._held[_name(name)] = tensor
             if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
                 self._trained[_name(name)] = tensor
@@ -182,6 +186,24 @@ class PeftAdapter(ForeignAdapter):
         for name, holder in self._indices:
             yield name, torch.as_tensor(holder[NAME])
 
+    def complete(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return a state with what PEFT computes from the tower's weights, which files did not hold before."""
+        computed = {name: tensor for name, tensor in self.own_tensors() if _is_computed(name) and name not in state}
+        return {**state, **computed}
+
+    def put_slot_states(self, states: Mapping[int, Mapping[str, torch.Tensor]]) -> None:
+        """Set the tensors of the only slot; see `Adapter.put_slot_states`."""
+        super().put_slot_states({slot: self.complete(state) for slot, state in states.items()})
+        if states:
+            self._follow_projections()
+
+    def _follow_projections(self) -> None:
+        """Compute FRoD's factor U of each layer for the projection V of the file: U diag(lambda) V is the weight."""
+        for module in self.wrapped.modules():
+            if NAME in getattr(module, "frod_U", {}):
+                factor, _ = module._calculate_frod_u_and_lambda(module.frod_V[NAME], module.base_layer.weight)
+                module.frod_U[NAME].copy_(factor)
+
     @property
     def first_layer(self) -> int:
         """See `RowAdapter`."""
@@ -236,6 +258,7 @@ class PeftAdapter(ForeignAdapter):
     def resume(self, progress: Mapping[str, torch.Tensor]) -> None:
         """Put back what `progress` returned."""
         allocation.resume(self.wrapped, self._trained, progress)
+        self._follow_projections()
 
     def plain_backbone(self, slot: int, memo: dict[int, Any]) -> Any:
         """Return a copy of the encoder into which PEFT merged the adapter; raise WeightsError where it cannot merge."""
@@ -298,6 +321,11 @@ def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
     """Yield the parameters and buffers of a module."""
     yield from module.parameters()
     yield from module.buffers()
+
+
+def _is_computed(name: str) -> bool:
+    """Return whether PEFT computes a tensor from the tower's weights and does not save it."""
+    return any(part in name for part in _COMPUTED)
 
 
 def _is_changed(tensor: torch.Tensor, original: torch.Tensor) -> bool:

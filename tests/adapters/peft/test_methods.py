@@ -5,6 +5,7 @@ import torch
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import merge_adapter, read_adapter, save_adapter
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.peft.methods import REFUSED, TRIED, config_classes, method_names
@@ -104,6 +105,68 @@ def test_a_method_trains_reloads_merges_and_opens_in_peft_or_is_refused(method, 
     assert torch.allclose(embed(merge_adapter(file, other)), trained, atol=1e-5)
     write_peft(tmp_path / "peft", file.state, file.configs, other)
     assert torch.allclose(embed(opened_by_peft(tmp_path / "peft")), trained, atol=1e-5)
+
+
+def other_decompositions(monkeypatch):
+    """Decompose as another device or library does: vectors have other signs, and clusters other members."""
+    from peft.tuners.adamss import layer
+
+    svd, eigh, clusters = torch.linalg.svd, torch.linalg.eigh, layer.clustering_Z
+
+    def other_svd(*args, **options):
+        left, values, right = svd(*args, **options)
+        left[:, 0] *= -1
+        right[0] *= -1
+        return left, values, right
+
+    def other_eigh(*args):
+        values, vectors = eigh(*args)
+        vectors[:, 0] *= -1
+        return values, vectors
+
+    def other_clusters(*args):
+        of_rows, number = clusters(*args)
+        return of_rows.flip(0), number
+
+    monkeypatch.setattr(torch.linalg, "svd", other_svd)
+    monkeypatch.setattr(torch.linalg, "eigh", other_eigh)
+    monkeypatch.setattr(layer, "clustering_Z", other_clusters)
+
+
+@pytest.mark.parametrize("method", ["psoft", "frod", "adamss", "osf"])
+def test_a_file_holds_what_a_method_computed_from_the_weights(method, tmp_path, monkeypatch):
+    configs, tower = parse_adapter(spec_of(method)), tiny_tower()
+    adapter = attach(tower, configs, seeds=[1])
+    train(tower, adapter)
+    expected = embed(tower)
+    path = save_adapter(tmp_path / "a.safetensors", adapter.slot_state(0), configs, "de", tower)
+
+    other_decompositions(monkeypatch)
+    other = tiny_tower()
+    file = read_adapter(path, other)
+    torch.testing.assert_close(embed(merge_adapter(file, other)), expected, rtol=0, atol=1e-5)
+    assert torch.allclose(
+        AdapterBank.from_files(other, path).encode_text(TEXTS, "de"), tower.encode_text(TEXTS), atol=1e-5
+    )
+    attach(other, file.configs, seeds=[7]).load_slot_state(0, file.state)
+    torch.testing.assert_close(embed(other), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["psoft", "adamss"])
+def test_a_file_from_before_lacks_what_a_method_computed(method, tmp_path):
+    configs, tower = parse_adapter(spec_of(method)), tiny_tower()
+    adapter = attach(tower, configs, seeds=[1])
+    train(tower, adapter)
+    state = adapter.slot_state(0)
+    before = {name: tensor for name, tensor in state.items() if "_cache" not in name and "scatter_index" not in name}
+    assert len(before) < len(state)
+    path = save_adapter(tmp_path / "a.safetensors", before, configs, "de", tower)
+
+    other = tiny_tower()
+    assert torch.equal(AdapterBank.from_files(other, path).encode_text(TEXTS, "de"), tower.encode_text(TEXTS))
+    file = read_adapter(path, other)
+    attach(other, file.configs, seeds=[7]).load_slot_state(0, file.state)
+    assert torch.equal(embed(other), embed(tower))
 
 
 def test_a_seed_gives_the_same_initial_values():
