@@ -177,6 +177,9 @@ class Adapter:
     def after_step(self, step: int) -> None:
         """Do what follows an update of the parameters; steps count from 0."""
 
+    def prune_average(self, averages: Mapping[str, torch.Tensor]) -> None:
+        """Remove from the moving averages of the parameters, by name, what `after_step` removed from them."""
+
     def progress(self) -> dict[str, torch.Tensor]:
         """Return what `after_step` changes besides the tensors of the slots, for the saved state of a training."""
         return {}

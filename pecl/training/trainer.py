@@ -180,6 +180,8 @@ class Trainer:
         self.adapter.after_step(self.step)
         if self.average is not None:
             self.average.update(learns)
+            names = [name for name, _ in self.adapter.named_parameters()]
+            self.adapter.prune_average(dict(zip(names, self.average.values, strict=True)))
 
         self.step += 1
         return losses.detach()

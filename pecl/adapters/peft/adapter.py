@@ -251,6 +251,12 @@ class PeftAdapter(ForeignAdapter):
         if hasattr(self.wrapped.base_model, "update_and_allocate"):
             self.wrapped.base_model.update_and_allocate(step)
 
+    def prune_average(self, averages: Mapping[str, torch.Tensor]) -> None:
+        """Set the ranks to zero that AdaLoRA cut: their averages would be those of the steps before."""
+        for name, parameter in self._trained.items():
+            if ".lora_E." in name:
+                averages[name].masked_fill_(parameter.detach() == 0, 0.0)
+
     def progress(self) -> dict[str, torch.Tensor]:
         """Return the scores and masks of the allocation of ranks."""
         return allocation.progress(self.wrapped, self._trained)

@@ -69,6 +69,13 @@ def test_adalora_ends_with_its_target_of_ranks(values):
     assert config["total_step"] == result.steps
 
 
+def test_an_average_does_not_bring_back_ranks_that_adalora_cut(values):
+    spec = "adalora:init_r=4,target_r=1,tinit=1,tfinal=2"
+    result = train({**values, "adapter": spec, "choose": "last", "ema": 0.5})
+    state = load_adapter_file(result.adapter_path).state
+    assert sum(int((value != 0).sum()) for name, value in state.items() if ".lora_E." in name) == 4
+
+
 def test_distil_solves_a_head_beside_a_method_of_peft(values, tmp_path):
     text = write_text(tmp_path / "text.tsv")
     options = {**DISTILLATION, "engine": "peft", "adapter": "vera:r=8+head:rank=3"}
