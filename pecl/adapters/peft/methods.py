@@ -12,7 +12,10 @@ from pecl.errors import ConfigError, install, one_line, unknown
 from pecl.options import format_option
 
 # What PEFT raises for options that do not fit each other or the model
-PEFT_ERRORS = (ValueError, TypeError, KeyError, AttributeError, AssertionError, RuntimeError, ImportError)
+PEFT_ERRORS = (
+    *(ValueError, TypeError, KeyError, AttributeError, AssertionError, RuntimeError, ImportError),
+    ArithmeticError,
+)
 TOKENS = "tokens"  # option of trainable_tokens: how many of the most frequent tokens of the training text it trains
 UNKNOWN_STEPS = 10**9
 # Fields of PEFT's configs that are not options here: pecl sets them, or has its own (`layers`, `bitfit`)

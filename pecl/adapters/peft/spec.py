@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
+from pecl.adapters.peft.method import DIVISORS, ROLE_NAMES, ROLES, PeftMethod, to_options
 from pecl.adapters.peft.methods import TOKENS, method_names, option_types, peft_config
 from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
 from pecl.errors import ConfigError, unknown
 from pecl.options import is_pattern, quoted, split_unquoted, unquote
 
 JOINED = ("head", "word_embeddings")  # kinds of pecl that can be joined to a method of PEFT
+_INITIAL_FROM_DATA = ("eva", "corda", "lora_ga")  # PEFT starts from random values where it has no data
 _WORDS = {"true": True, "false": False}
 _OPEN_CHOICES = {"pissa_niter_[number of iters]": "pissa_niter_"}  # a choice of PEFT with a number in it
 
@@ -87,8 +88,31 @@ def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
         raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
 
     # PEFT's own class checks the values, too
-    peft_config(name, {option: value for option, value in values.items() if option != TOKENS})
+    config = peft_config(name, {option: value for option, value in values.items() if option != TOKENS})
+    _check_values(name, values, config)
     return PeftMethod(name, to_options(values), options.get("layers"))
+
+
+def _check_values(name: str, values: dict[str, Any], config: Any) -> None:
+    """Raise ConfigError for values that PEFT accepts, but that fail later or do not do here what they say."""
+    initial = values.get("init_lora_weights")
+    if initial in _INITIAL_FROM_DATA:
+        raise ConfigError(
+            f"{name}: init_lora_weights: expected initial values that need no data, such as pissa, got {initial}"
+        )
+
+    if name == "adalora" and config.target_r >= config.init_r:
+        raise ConfigError(
+            f"{name}: target_r: expected a rank below init_r, from which it cuts, got {config.target_r} "
+            f"with init_r={config.init_r}"
+        )
+
+    divisor = DIVISORS.get(name, "")
+    if values.get(divisor, 1) < 1:
+        raise ConfigError(f"{name}: {divisor}: expected a whole number >= 1, got {values[divisor]}")
+
+    if values.get("sample_at_inference"):
+        raise ConfigError(f"{name}: sample_at_inference: expected false, since a text has one embedding here, got true")
 
 
 def _read(method: str, option: str, kind: Any, text: str) -> Any:

@@ -40,6 +40,13 @@ WRONG = (
     ("vera+head+head", "expected each part once, got head twice"),
     ("trainable_tokens+word_embeddings", "trainable_tokens and word_embeddings exclude each other"),
     ("trainable_tokens:tokens=0", "tokens: expected a whole number >= 1, got 0"),
+    ("adalora:init_r=2,target_r=2", "adalora: target_r: expected a rank below init_r.*, got 2 with init_r=2"),
+    ("adalora:init_r=8", "got 8 with init_r=8"),
+    ("vblora:vector_length=0", "vblora: vector_length: expected a whole number >= 1, got 0"),
+    ("c3a:block_size=0", "c3a: block_size: expected a whole number >= 1, got 0"),
+    ("lora:init_lora_weights=eva", "lora: init_lora_weights: expected .* need no data, such as pissa, got eva"),
+    ("lora:init_lora_weights=corda", "need no data, such as pissa, got corda"),
+    ("pvera:sample_at_inference=true", "pvera: sample_at_inference: expected false"),
     ("xlora", "xlora mixes .*: use --engine peft --adapter lora"),
 )
 
