@@ -396,17 +396,26 @@ class Trainer:
         return {"loss": f"{loss:.4f}", "val_recall": f"{score:.3f}"}
 
     def _save(self) -> None:
-        if self.state_path is not None:
-            progress = {
-                "runs": [config.run_id() for config in self.runs],
-                "step": self.step,
-                "seconds": self.seconds,
-                "recent_steps": self._recent_steps,
-            }
-            of_adapter = {f"{_OF_ADAPTER}{name}": tensor for name, tensor in self.adapter.progress().items()}
-            save_state(self.state_path, self._state_tensors() | of_adapter, self.records, progress)
-            self.saved_step = self.step
-            self._call("after_save", {slot: {} for slot in range(len(self.records))})
+        """Save the state, and once more if a callback then stops a slot: a resumed run must not train it on."""
+        if self.state_path is None:
+            return
+
+        learning = self._learning_slots()
+        self._write_state(self.state_path)
+        self._call("after_save", {slot: {} for slot in range(len(self.records))})
+        if self._learning_slots() != learning:
+            self._write_state(self.state_path)
+
+    def _write_state(self, path: Path) -> None:
+        progress = {
+            "runs": [config.run_id() for config in self.runs],
+            "step": self.step,
+            "seconds": self.seconds,
+            "recent_steps": self._recent_steps,
+        }
+        of_adapter = {f"{_OF_ADAPTER}{name}": tensor for name, tensor in self.adapter.progress().items()}
+        save_state(path, self._state_tensors() | of_adapter, self.records, progress)
+        self.saved_step = self.step
 
     def _restore(self) -> None:
         """Continue from the saved state."""

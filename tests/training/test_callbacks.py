@@ -135,6 +135,15 @@ def test_a_resumed_run_reports_the_steps_after_its_saved_state(tmp_path):
     assert [step for step, _ in second.of("after_step")] == list(range(5, 10))
 
 
+def test_a_stop_at_a_save_is_in_the_saved_state(tmp_path):
+    path = tmp_path / "state"
+    with interrupted_after(3):
+        run_of(2, [at("after_save", 3)], state_path=path).run()
+    resumed = run_of(2, state_path=path)
+    assert resumed.saved_step == 3
+    assert [record.stopped for record in resumed.run()] == [3, None]
+
+
 def test_callbacks_do_not_change_what_is_learned():
     plain, watched = run_of(2).run(), run_of(2, [Recorder()]).run()
     for found, expected in zip(watched, plain, strict=True):
