@@ -74,7 +74,10 @@ class PeftMethod(AdapterConfig):
 
     def roles(self) -> dict[str, tuple[str, ...]]:
         """Return the roles of each option in `ROLES` that has some."""
-        explicit_roles = {name: tuple(value) for name, value in self.values.items() if name in ROLES and value}
+        values = self.values
+        explicit_roles = {name: tuple(value) for name, value in values.items() if name in ROLES and value}
+        if values.get("feedforward_modules", True) is None:  # none of the modules, not PEFT's default
+            explicit_roles["feedforward_modules"] = ()
         roles = {**_DEFAULT_ROLES.get(self.method, _OTHER_ROLES), **explicit_roles}
         if "feedforward_modules" in roles and "feedforward_modules" not in explicit_roles:
             among = [role for role in roles["feedforward_modules"] if role in roles["target_modules"]]

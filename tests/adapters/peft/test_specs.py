@@ -104,6 +104,14 @@ def test_the_page_lists_every_method():
             assert f"| `{name}` |" in page, name
 
 
+def test_ia3_without_feedforward_modules_scales_the_outputs_of_all():
+    tower = tiny_tower()
+    for spec, expected in (("ia3", [32, 32, 48]), ("ia3:feedforward_modules=none", [32, 32, 32])):
+        adapter = attach(tower, parse_adapter(spec))
+        assert [parameter.numel() for parameter in adapter.parameters()] == 2 * expected
+        adapter.remove()
+
+
 def test_block_sizes_divide_the_widths():
     tower = tiny_tower()
     assert tower.backbone.config.hidden_size == 32
