@@ -9,6 +9,7 @@ from helpers.small_training import task, trainer
 from helpers.tiny import tiny_tower
 
 from pecl.config import make_config
+from pecl.experiment.run import train_fleet
 from pecl.training.callbacks import Callback
 from pecl.training.schedule import Schedule
 
@@ -142,6 +143,22 @@ def test_a_stop_at_a_save_is_in_the_saved_state(tmp_path):
     resumed = run_of(2, state_path=path)
     assert resumed.saved_step == 3
     assert [record.stopped for record in resumed.run()] == [3, None]
+
+
+def test_the_end_of_a_run_has_the_step_after_which_it_stopped(small):
+    ends = {}
+
+    class End(Callback):
+        def after_step(self, event):
+            if event.config.seed == 1 and event.step == 2:
+                event.stop()
+
+        def at_end(self, event):
+            ends[event.config.seed] = event.step
+
+    results = train_fleet([make_config({**small, "seed": seed}) for seed in (1, 2)], callbacks=[End()])
+    assert ends == {1: 2, 2: results[1].steps}
+    assert results[1].steps > 2
 
 
 def test_callbacks_do_not_change_what_is_learned():

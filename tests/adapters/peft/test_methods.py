@@ -8,6 +8,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import merge_adapter, read_adapter, save_adapter
 from pecl.adapters.formats.peft import write_peft
+from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.peft.methods import REFUSED, TRIED, config_classes, method_names
 from pecl.adapters.peft.spec import parse_adapter
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
@@ -224,6 +225,19 @@ def test_a_method_that_mixes_texts_is_refused_when_it_is_tried(monkeypatch):
     assert tower.adapter is None
     assert tower.backbone is backbone
     attach(tower, parse_adapter("lora"))
+
+
+def test_a_tower_is_plain_after_a_part_beside_the_method_fails(monkeypatch):
+    def fail(*_):
+        raise ConfigError("head: does not fit")
+
+    monkeypatch.setattr(HeadConfig, "placements", fail)
+    tower = tiny_tower()
+    backbone = tower.backbone
+    with pytest.raises(ConfigError, match="head: does not fit"):
+        attach(tower, parse_adapter("lora:r=2+head"))
+    assert tower.adapter is None
+    assert tower.backbone is backbone
 
 
 def test_chosen_tokens_keep_the_vectors_that_they_start_from():
