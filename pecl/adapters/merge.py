@@ -26,7 +26,12 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
         memo[id(module)] = module.merged(slot)
     memo |= _shared(adapter.tower)
     backbone = adapter.plain_backbone(slot, memo)
-    return _copy(adapter.tower, backbone, memo, "".join(config.text_prompt for config in adapter.configs))
+    merged = _copy(adapter.tower, backbone, memo, "".join(config.text_prompt for config in adapter.configs))
+
+    # The adapter's own text is now part of each text, and must not take the place of the text's last words
+    prompt_tokens = sum(prompt.length for prompt in adapter.prompts)
+    merged.max_length = min(merged.max_length + prompt_tokens, merged.positions)
+    return merged
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:

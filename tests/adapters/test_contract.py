@@ -7,12 +7,13 @@ import pytest
 import torch
 from helpers.adapter_towers import batch_of, filled, tower_of
 from helpers.small_training import task, trainer
-from helpers.tiny import tiny_tokenizer
+from helpers.tiny import sentences, tiny_tokenizer, tiny_tower
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.kinds.hard_prompt import prompt_tokens
+from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
@@ -112,6 +113,15 @@ def test_a_text_that_runs_into_the_one_behind_it_is_refused():
     tower.whole = lambda text: table[f"b{text}" if len(text) == 1 else text]
     with pytest.raises(ConfigError, match="the tokenizer of 't' does not tell x and z apart"):
         prompt_tokens(tower, "a")
+
+
+def test_a_merged_hard_prompt_keeps_as_many_words_of_a_long_text():
+    tower = tiny_tower()
+    adapter = attach(tower, parse_adapter('hard_prompt:text="ab "'))
+    merged = merge_slot(adapter, 0)
+    long_text = " ".join(sentences(60, seed=1))
+    assert len(merged.tokenize([long_text])[0]) == tower.max_length + adapter.prompts[0].length
+    torch.testing.assert_close(merged.encode_text([long_text]), tower.encode_text([long_text]))
 
 
 @pytest.mark.parametrize("spec", SPECS)
