@@ -1,21 +1,23 @@
 """Read the runs of a fleet, and make all checks before its first step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ENGINES, ExperimentConfig
 from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import load_towers
+from pecl.errors import ConfigError
 from pecl.experiment.closed_form import solvable_head
 from pecl.experiment.fleet_size import check_size, largest_fleet
-from pecl.experiment.initial_weights import check_start
+from pecl.experiment.initial_weights import check_start, without_words
 from pecl.experiment.inputs import Inputs, check_joint, read_training
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.towers import LoadTowers, check_trimming, has_no_values, towers_of, trim_to_texts, with_shape
 from pecl.experiment.tracking import make_trackers
 from pecl.files import check_writable
 from pecl.training.trackers.tracker import Tracker
+from pecl.training.trainer import WITHOUT_PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,7 @@ def _check_adapters(
 
     if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
         seeds = []
-        checked = tuple(
-            replace(adapter, init_text=None) if getattr(adapter, "init_text", None) else adapter
-            for adapter in adapters
-            if not adapter.text_prompt
-        )
+        checked = without_words(adapters)
 
     attached = ENGINES[config.engine].attach(tower, checked, seeds=seeds)
     try:
@@ -97,6 +95,8 @@ def _check_adapters(
             solvable_head(attached)  # raises an error for an adapter without a head
         check_start(attached, runs)
         parameters = attached.num_parameters()
+        if not parameters:
+            raise ConfigError(WITHOUT_PARAMETERS)
         cached_bytes = CACHED_BYTES if checked and attached.first_layer else 0
     finally:
         attached.remove()

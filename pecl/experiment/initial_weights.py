@@ -1,10 +1,12 @@
 """`--start`: begin a training with the parameters of an adapter file, or with a lexicon of the training pairs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe
 from pecl.config import LEXICON
 from pecl.encoders.text import MultilingualTextEncoder
@@ -17,11 +19,28 @@ from pecl.files import expanded
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of a config; `adapter`, if missing, is set to that of the start file, if one is named."""
+    """Return fields of a config; `adapter`, if missing, is set to that of the start file, if one is named.
+
+    So is `engine`, for a method of PEFT.
+    """
     start = values.get("start")
     if not isinstance(start, str) or start == LEXICON or "adapter" in values:
         return dict(values)
-    return {**values, "adapter": describe(file_of_start(start).configs)}
+
+    configs = file_of_start(start).configs
+    given = {**values, "adapter": describe(configs)}
+    if any(config.kind == "peft" for config in configs):
+        given.setdefault("engine", "peft")
+    return given
+
+
+def without_words(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, ...]:
+    """Return configs for a tower of a shape only, which has no tokenizer: without prompts of words."""
+    return tuple(
+        replace(config, init_text=None) if getattr(config, "init_text", None) else config
+        for config in configs
+        if not config.text_prompt
+    )
 
 
 def check_start(adapter: Adapter, runs: Sequence[Inputs]) -> None:
@@ -57,11 +76,15 @@ def translate_slots(adapter: Adapter, members: Sequence[Member]) -> None:
 
 def start_slots(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file. Raise ConfigError or WeightsError if it does not fit."""
-    file = file_of_start(path, None if has_no_values(adapter.tower) else adapter.tower)
-    if file.configs != tuple(adapter.configs):
+    is_shape = has_no_values(adapter.tower)
+    file = file_of_start(path, None if is_shape else adapter.tower)
+    configs = without_words(file.configs) if is_shape else file.configs
+    if configs != tuple(adapter.configs):
         expected = describe(adapter.configs)
-        actual = describe(file.configs)
+        actual = describe(configs)
         raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{actual}"')
+    if is_shape and configs != file.configs:
+        return  # how many vectors a prompt of words has depends on the tokenizer: the training itself checks them
     adapter.check_state(file.state)
     adapter.put_slot_states(dict.fromkeys(range(adapter.num_slots), file.state))
 

@@ -40,6 +40,7 @@ from pecl.training.task import Share, SlotTask, derived_seed, embed_share, rando
 
 logger = logging.getLogger(__name__)
 
+WITHOUT_PARAMETERS = "adapter: expected one with parameters to train, got one without: evaluate it instead"
 _OF_ADAPTER = "adapter."  # prefix of the tensors in a saved state that are the adapter's own
 SAVE_EVERY_SECONDS = 2.0  # at least; 20 times the duration of a save if that is longer
 
@@ -79,7 +80,7 @@ class Trainer:
         if set(self.slot_of) != set(range(adapter.num_slots)) or len(set(sizes)) != 1:
             raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         if not adapter.parameters():
-            raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
+            raise ConfigError(WITHOUT_PARAMETERS)
 
         self.tower = tower
         self.adapter = adapter

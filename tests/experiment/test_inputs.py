@@ -9,7 +9,11 @@ import pytest
 import torch
 from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import tiny_towers
+from helpers.tiny import tiny_tower
 
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import save_adapter
+from pecl.adapters.spec import parse_adapter
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
 from pecl.commands.options import language_configs
@@ -19,6 +23,7 @@ from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.frozen import embed_anchors, embed_queries_plain, freeze_training, make_evaluator
+from pecl.experiment.initial_weights import start_slots, without_words
 from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
 from pecl.experiment.towers import trim_to_texts
@@ -109,6 +114,34 @@ def test_a_start_file_states_the_adapter_where_none_is_named(starts):
     assert grid_values(parser.parse_args(["grid", *flags, "--adapter", "head"]))["adapter"] == "head"
     with pytest.raises(ConfigError, match=r'start: expected an adapter "lora:r=3", got .* with "lora:r=2"'):
         train({**values, "adapter": "lora:r=3"})
+
+
+def test_a_start_of_engine_peft_states_its_engine(small):
+    pytest.importorskip("peft")
+    small = {name: value for name, value in small.items() if name != "rank"}
+    start = train({**small, "engine": "peft", "adapter": "vera:r=8"}).adapter_path
+    again = train({**small, "start": str(start), "seed": 2})
+    assert (again.config.engine, again.config.adapter) == ("peft", "vera:r=8")
+    with pytest.raises(ConfigError, match="expected an adapter"):
+        train({**small, "start": str(start), "adapter": "lora:r=2"})
+
+
+@pytest.mark.parametrize("spec", ['soft_prompt:init_text="ab cd"', 'hard_prompt:text="ab "+lora:r=2'])
+def test_a_start_with_prompts_of_words_fits_a_tower_of_a_shape_only(spec, tmp_path):
+    configs, tower = parse_adapter(spec), tiny_tower()
+    path = save_adapter(tmp_path / "a.safetensors", attach(tower, configs).slot_state(0), configs, "de", tower)
+    start_slots(attach(tiny_tower().to("meta"), without_words(configs), seeds=[]), str(path))
+    with pytest.raises(ConfigError, match='start: expected an adapter "lora:r=3"'):
+        start_slots(attach(tiny_tower().to("meta"), parse_adapter("lora:r=3"), seeds=[]), str(path))
+
+
+def test_an_adapter_without_parameters_is_refused_before_anything_is_embedded(small, monkeypatch):
+    def embed(*_):
+        raise AssertionError("texts were embedded")
+
+    monkeypatch.setattr("pecl.experiment.frozen._embed", embed)
+    with pytest.raises(ConfigError, match="adapter: expected one with parameters to train, got one without"):
+        train({**small, "adapter": "hard_prompt", "rank": None, "route": "baseline2"})
 
 
 def test_another_start_under_the_same_path_is_another_run(starts, caplog):
