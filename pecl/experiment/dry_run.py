@@ -16,7 +16,7 @@ from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.towers import towers_of
 from pecl.results.completeness import complete_result, has_threads_of
-from pecl.results.folder import find_run, saved_steps
+from pecl.results.folder import find_run, saved_step_of
 from pecl.results.result import UnfinishedRun
 from pecl.training.distributed import use_threads
 from pecl.training.schedule import Schedule
@@ -55,13 +55,16 @@ def plan_fleets(
     configs: Sequence[ExperimentConfig],
     cache: TrainingDataCache | None = None,
     share: int | None = None,
+    threads: int | None = None,
 ) -> list[list[RunPlan]]:
     """Return one plan per run of a fleet, by the fleets into which memory divides it; write nothing.
 
-    The arguments are those of `train_fleet`.
+    The other arguments are those of `train_fleet`. `threads` is the number of threads that will train, by default that
+    of the configs, or else of this process: a state that was saved with another number is not resumed.
     """
     cache = cache or TrainingDataCache()
-    return [[_plan(inputs, cache) for inputs in fleet] for fleet in check_run(configs, share, cache).fleets()]
+    threads = configs[0].threads or threads or torch.get_num_threads()
+    return [_plan_fleet(fleet, cache, threads) for fleet in check_run(configs, share, cache).fleets()]
 
 
 def check_run(
@@ -93,16 +96,26 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     return config, choice
 
 
-def _plan(inputs: Inputs, cache: TrainingDataCache) -> RunPlan:
+def _plan_fleet(fleet: Sequence[Inputs], cache: TrainingDataCache, threads: int) -> list[RunPlan]:
+    """Plan runs that are trained in one pass."""
+    out = fleet[0].config.out
+    all_runs = [inputs.config.run_id() for inputs in fleet]
+    is_complete = [complete_result(inputs.config, cache.hashes) is not None for inputs in fleet]
+    incomplete = [run for run, complete in zip(all_runs, is_complete, strict=True) if not complete]
+
+    # As in `remaining_of`: a fleet whose state exists resumes as a whole, else its incomplete runs are trained
+    saved_step = saved_step_of(out, all_runs, threads) or saved_step_of(out, incomplete, threads)
+    return [_plan(inputs, complete, saved_step) for inputs, complete in zip(fleet, is_complete, strict=True)]
+
+
+def _plan(inputs: Inputs, is_complete: bool, saved_step: int) -> RunPlan:
     config = inputs.config
     text = inputs.training_text
     epochs = config.epochs if "gradient" in config.solvers else 0
     held_out = 0 if text is None or text.held_out is None else len(text.held_out)
     run = find_run(config)
-    threads = config.threads or torch.get_num_threads()
-    saved_step = saved_steps(config.out, threads).get(config.run_id(), 0)
 
-    if complete_result(config, cache.hashes) is not None:
+    if is_complete:
         status, saved_step = "complete", 0
     elif saved_step and (run is None or run.status != "failed"):
         status = "resumable"

@@ -245,7 +245,11 @@ def _train_together(
             measurements = measure(adapter, members, trainer.records)
 
             # Record
-            return _record(trainer, members, measurements, tower_size)
+            results = _record(trainer, members, measurements, tower_size)
+
+        # The records are final: an interruption of a callback does not change them
+        _call_at_end(trainer, members, results)
+        return results
     finally:
         adapter.remove()
 
@@ -293,10 +297,14 @@ def _record(
         result = record_training(member.inputs, evaluations, description, trainer, member.slot, len(members))
         results.append(result)
 
+    # Only now: a fleet that is killed before this line resumes, and records all its results again
     config = members[0].config
     remove_states(config.out, config.run_id())
+    return results
 
-    # Only now: a fleet that is killed before this line resumes, and records all its results again
+
+def _call_at_end(trainer: Trainer, members: Sequence[Member], results: Sequence[Outcome]) -> None:
+    """Call the callbacks of each run that has a complete result."""
     for member, result in zip(members, results, strict=True):
         if isinstance(result, TrainingResult):
             stopped = trainer.records[member.slot].stopped
@@ -304,8 +312,6 @@ def _record(
             event = Event(member.config, member.slot, step, trainer.total_steps, recalls_of(result))
             for callback in trainer.callbacks:
                 callback.at_end(event)
-
-    return results
 
 
 def _record_unmeasured(config: ExperimentConfig, record: SlotRecord) -> UnfinishedRun:

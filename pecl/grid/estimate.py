@@ -135,10 +135,12 @@ class StatusLine:
 
     Runs of this process count by the share of their steps, runs of workers when they end. The time left is extrapolated
     from the runs of this grid. Before the first one ends, it is estimated from runs that were complete `before`, or
-    else from other runs in the results folder.
+    else from other runs in the results folder, for `jobs` runs at a time.
     """
 
-    def __init__(self, total: int, before: Sequence[Run], remaining: Sequence[ExperimentConfig]) -> None:
+    def __init__(
+        self, total: int, before: Sequence[Run], remaining: Sequence[ExperimentConfig], jobs: int = 1
+    ) -> None:
         self.total = total
         self.complete = len(before)
         self.failed = 0
@@ -150,7 +152,8 @@ class StatusLine:
 
         self.estimated: float | None = 0.0  # seconds of all remaining runs
         if remaining:
-            self.estimated = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
+            recorded = recorded_of(before) or recorded_seconds(remaining)
+            self.estimated = estimate(remaining, recorded, jobs).seconds
 
         layout = "grid: {percentage:3.0f}%|{bar:20}| {desc}"
         self.bar = Bar(total=total, initial=self.complete, desc=self.text(), bar_format=layout, unit="run")

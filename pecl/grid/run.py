@@ -101,11 +101,13 @@ def plan_grid(
 
     run = _Run(configs, fleet, launcher or Inline(), halving)
     cache = TrainingDataCache()
+    pending = set(run.pending)
     planned: list[list[tuple[ExperimentConfig, RunPlan | Outcome]]] = []
     for task in run.tasks:
-        if task in run.pending:
+        if task in pending:
+            threads = launcher.threads(task.configs[0]) if isinstance(launcher, Processes) else None
             configs_in_order = iter(task.configs)
-            for plans in plan_fleets(task.configs, cache, task.share):
+            for plans in plan_fleets(task.configs, cache, task.share, threads):
                 planned.append([(next(configs_in_order), plan) for plan in plans])
         else:
             planned.append([(config, run.results[config.out, config.run_id()]) for config in task.configs])
@@ -125,8 +127,8 @@ class _Run:
         self.launcher = launcher
         self.halving = halving
 
-        jobs = getattr(launcher, "jobs", None) or 1  # at a time
-        groups = list(fleets(configs, fleet, jobs))
+        self.jobs = getattr(launcher, "jobs", None) or 1  # at a time
+        groups = list(fleets(configs, fleet, self.jobs))
         if halving is not None:
             check_halving(halving, groups)
         self.tasks = [Task(tuple(group), _share(launcher, fleet, group[0].device), halving) for group in groups]
@@ -149,7 +151,7 @@ class _Run:
     def train(self) -> None:
         """Train until every run has an outcome, and remove the leftovers of killed processes."""
         remaining = [config for task in self.pending for config in task.configs]
-        self.status = StatusLine(len(self.configs), list(self.results.values()), remaining)
+        self.status = StatusLine(len(self.configs), list(self.results.values()), remaining, self.jobs)
         with contextlib.closing(self.status), watching_steps(self.status.advanced):
             while self.pending:
                 self._round()
@@ -222,7 +224,7 @@ class _Run:
         if not may_be_of_one_run or len(task.configs) == 1 or task.configs[0].joint:
             return False
         index = self.pending.index(task)
-        self.pending[index : index + 1] = [Task((config,), task.share) for config in task.configs]
+        self.pending[index : index + 1] = [Task((config,), task.share, task.halving) for config in task.configs]
         return True
 
     def _end(self, task: Task) -> bool:

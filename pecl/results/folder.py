@@ -142,17 +142,18 @@ def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int
     return Path(out) / _STATES / f"{runs[0]}-{sha256_json([list(runs), identity])[:16]}-{threads}.safetensors"
 
 
-def saved_steps(out: str | Path, threads: int) -> dict[str, int]:
-    """Return the last saved step of each unfinished run in `out` that `threads` threads can resume, by run id.
+def saved_step_of(out: str | Path, runs: Sequence[str], threads: int) -> int:
+    """Return the step from which `threads` threads resume `runs` in one pass; 0 if there is no saved state of them.
 
-    A state that cannot be read has no step; the training reports it.
+    Whether their data have changed since then is not checked. A state that cannot be read counts as none; the training
+    reports it.
     """
-    steps: dict[str, int] = {}
     for path in sorted((Path(out) / _STATES).glob(f"*-{threads}.safetensors")):
         with contextlib.suppress(OSError, ValueError, KeyError):
             progress = parse_json(read_metadata(path)["progress"])
-            steps |= dict.fromkeys(progress["runs"], progress["step"])
-    return steps
+            if sorted(progress["runs"]) == sorted(runs):
+                return progress["step"]
+    return 0
 
 
 def threads_of_states(path: Path) -> list[int]:

@@ -21,12 +21,14 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError
+from pecl.experiment.run import train_fleet
 from pecl.grid import expand, plan_grid, run_grid
 from pecl.grid.halving import Halving, rungs
 from pecl.grid.launchers.base import Task
 from pecl.grid.launchers.worker import run_text
+from pecl.results.folder import find_run
 from pecl.results.result import UnfinishedRun, collect_runs, read_run, training_path
-from pecl.training.callbacks import Event
+from pecl.training.callbacks import Callback, Event
 from pecl.training.trainer import Trainer
 
 
@@ -240,6 +242,35 @@ def test_a_grid_that_is_killed_while_it_records_its_runs_ends_with_the_same(conf
     assert steps == []
     assert statuses(results) == expected_statuses(whole)
     assert not Path(configs[0].out, ".state").exists()
+
+
+def test_an_interrupt_at_the_end_leaves_the_records_as_they_are(configs, whole):
+    class Interrupt(Callback):
+        def at_end(self, event):
+            raise KeyboardInterrupt
+
+    configs = [config for config in configs if config.language == "de"]
+    with pytest.raises(KeyboardInterrupt):
+        train_fleet(configs, callbacks=[Halving(3), Interrupt()])
+    recorded = [find_run(config).status for config in configs]
+    assert sorted(recorded) == ["complete", "pruned", "pruned", "pruned", "pruned"]
+
+
+def test_pruned_runs_stay_so_where_a_fleet_fails_and_is_trained_run_by_run(configs, monkeypatch):
+    configs = [config for config in configs if config.language == "de"]
+    first = statuses(run_grid(configs, halving=3).results)
+    train_step = Trainer.train_step
+
+    def fail_together(trainer):
+        if len(trainer.runs) > 1:
+            raise RuntimeError("out of memory")
+        return train_step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", fail_together)
+    new = replace(configs[-1], lr=1e-5)  # competes with all, whose fleet fails
+    then = statuses(run_grid([*configs, new], halving=3).results)
+    assert {run: then[run] for run in first} == first
+    assert then["de", 1e-5][0] == "complete"
 
 
 def test_a_grid_without_halving_trains_pruned_runs_to_the_end(configs, whole):

@@ -9,10 +9,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import torch
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, note_trainings, signal_itself
 from helpers.interrupted import counted_steps, interrupted_after
-from helpers.report_results import train, unfinished
+from helpers.report_results import changed, train, unfinished
 from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.checks
@@ -21,11 +22,12 @@ from pecl.config import make_config
 from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.experiment.run import train_fleet
 from pecl.grid import estimate, expand, fleets, run_grid
-from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_seconds
+from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_of, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.results.folder import hold
 from pecl.results.result import training_path
+from pecl.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +101,14 @@ def test_ctrl_c_saves_and_stops(configs, tmp_path):
 
 
 def test_a_dry_run_names_the_step_that_a_killed_run_resumes_from(small, capsys):
-    """A kill leaves the state and no result. Of the three runs the first two were trained together."""
+    """A kill leaves the state and no result. Of the three runs the first two were trained together, and resume so."""
     trained, other = [make_config({**small, "seed": seed}) for seed in (1, 2)], make_config({**small, "seed": 3})
     with interrupted_after(5):
         train_fleet(trained)
     for config in trained:
         training_path(config).unlink()
     listed = sorted(map(str, Path(small["out"]).rglob("*")))
-    arguments = ["grid", *flags({**small, "seed": "1,2,3"}), "--dry-run"]
+    arguments = ["grid", *flags({**small, "seed": "1,2,3"}), "--fleet", "2", "--dry-run"]
     assert main(arguments) == 0
     *lines, total = capsys.readouterr().out.splitlines()
     assert [line.partition(" language")[0].rstrip() for line in lines] == [
@@ -120,8 +122,9 @@ def test_a_dry_run_names_the_step_that_a_killed_run_resumes_from(small, capsys):
         *((config.run_id(), "resumable", 5, 8) for config in trained),
         (other.run_id(), "new", 0, 8),
     ]
-    assert main(["train", *flags({**small, "seed": 1}), "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].endswith(", resumable from step 5")
+    for other_fleet in (["train", *flags({**small, "seed": 1})], ["grid", *flags({**small, "seed": "1,2,3"})]):
+        assert main([*other_fleet, "--dry-run"]) == 0
+        assert "resumable" not in capsys.readouterr().out
     assert sorted(map(str, Path(small["out"]).rglob("*"))) == listed
     with counted_steps() as steps:
         train_fleet(trained)
@@ -191,6 +194,26 @@ def test_runs_whose_worker_dies_or_leaves_no_result_are_tried_once_more(small, e
     assert launcher.attempts == attempts
     assert [result.status for result in results] == ["failed" if faults > 1 else "complete"] * 2
     assert faults < 2 or all(said in result.error for result in results)
+
+
+def test_a_fleet_that_fails_at_a_step_is_trained_run_by_run_from_the_start(small, monkeypatch):
+    """Its state would lead the next grid to the same failure. The run that fails by itself is recorded as failed."""
+    monkeypatch.setattr("pecl.training.trainer.SAVE_EVERY_SECONDS", -1.0)
+    train_step = Trainer.train_step
+
+    def fail_at_5(trainer):
+        if trainer.step == 5 and any(config.seed == 2 for config in trainer.runs):
+            raise RuntimeError("out of memory")
+        return train_step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", fail_at_5)
+    configs = [make_config({**small, "seed": seed}) for seed in (1, 2, 3)]
+    assert [result.status for result in run_grid(configs).results] == ["complete", "failed", "complete"]
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    with counted_steps() as steps:
+        assert [result.status for result in run_grid(configs).results] == ["complete"] * 3
+    assert steps == [5, 6, 7]  # the failed run resumes alone
 
 
 def test_runs_of_a_fleet_with_a_wrong_one_are_tried_separately(small):
@@ -295,6 +318,37 @@ def test_the_time_of_runs_is_that_of_recorded_ones(small):
     assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 runs)"
     assert estimate(expand({"profile": "paper"}), recorded).seconds is None
     assert [duration(s) for s in (40, 600, 7200, 180_000)] == ["40 s", "10 min", "2.0 h", "2.1 days"]
+
+
+def test_a_dry_run_counts_a_state_as_resumable_by_the_threads_that_will_train(small, monkeypatch, capsys):
+    """Two processes have half of the cores each, so that the state of a grid in one process does not fit them."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    torch.set_num_threads(2)
+    with interrupted_after(5):
+        train_fleet([make_config({**small, "seed": 1})])
+
+    arguments = ["grid", *flags({**small, "seed": "1,2"}), "--fleet", "1", "--dry-run"]
+    assert main([*arguments, "--jobs", "2"]) == 0
+    assert "resumable from step 5" in capsys.readouterr().out
+    assert main([*arguments, "--jobs", "4"]) == 0
+    assert "resumable" not in capsys.readouterr().out
+
+
+def test_the_time_left_is_that_of_as_many_runs_at_a_time_as_there_are_processes():
+    before = changed(train(4, 6), {"seconds.train": 60.0})
+    lines = [StatusLine(9, [before], [before.config] * 8, jobs) for jobs in (1, 4)]
+    assert [line.text().partition("remaining, ")[2] for line in lines] == ["8 min left", "2 min left"]
+    for line in lines:
+        line.close()
+
+
+def test_the_time_of_a_run_of_a_fleet_is_its_share():
+    """Four runs that took 120 s together count as 30 s each."""
+    alone = changed(train(4, 6), {"seconds.train": 120.0})
+    of_a_fleet = changed(alone, {"fleet.size": 4})
+    assert [run.seconds for run in recorded_of([alone, of_a_fleet])] == [120.0, 30.0]
+    assert estimate([alone.config] * 4, recorded_of([of_a_fleet])).seconds == pytest.approx(120)
 
 
 def test_the_status_line_counts_each_outcome_once():

@@ -22,6 +22,7 @@ from typing import IO
 
 import numpy as np
 
+from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError, not_none
 from pecl.grid.launchers.base import BUSY, ERRORS, Event, Task, end_event
 from pecl.machine import gpus_needed
@@ -50,6 +51,16 @@ class Processes:
         if gpus_needed(device) != 1:
             return self.jobs
         return math.ceil(self.jobs / len(self._gpu_names()))
+
+    def threads(self, config: ExperimentConfig) -> int:
+        """Return the number of threads of the process that trains a run: one per core unless it is set."""
+        if config.threads is not None:
+            return config.threads
+
+        set_number = os.environ.get("OMP_NUM_THREADS", "")
+        if set_number.isdecimal():
+            return int(set_number)
+        return len(share_of_cores(self.jobs - 1, self.jobs))  # cores of the smallest part
 
     def _gpu_names(self) -> list[str]:
         """Return the GPUs that the processes take in turn, as in CUDA_VISIBLE_DEVICES."""
@@ -94,13 +105,9 @@ class Processes:
             _stop(list(running.values()))
 
     def _start(self, number: int, task: Task) -> _Worker:
-        cores = share_of_cores(number, self.jobs)
-        threads = len(share_of_cores(self.jobs - 1, self.jobs))  # cores of the smallest part
-
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "TQDM_DISABLE": "1"}
         config = task.configs[0]
-        if config.threads is not None:
-            environment["OMP_NUM_THREADS"] = str(config.threads)
+        cores = share_of_cores(number, self.jobs)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads(config)), "TQDM_DISABLE": "1"}
         if gpus_needed(config.device) == 1:
             names = self._gpu_names()
             environment["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]

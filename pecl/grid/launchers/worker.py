@@ -35,7 +35,8 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving:
     """Train runs together and write their results; an error in training is recorded as a failure.
 
     After an error, the runs of a fleet are trained one by one, so that only the failing ones are recorded as failed.
-    `share` is as in `train_fleet`; `halving` is the factor of `Halving`, None to prune no run.
+    `share` is as in `train_fleet`; `halving` is the factor of `Halving`, None to prune no run. Runs that are trained
+    one by one have no rivals: runs that an earlier grid pruned stay so, and no other is pruned.
 
     Raises:
         PeclError: bad input, or results cannot be written.
@@ -55,7 +56,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving:
             return
         tidy(configs[0].out, configs[0].run_id())  # otherwise the next grid resumes the fleet, which fails again
         for config in configs:
-            work([config])
+            work([config], share, halving)
 
 
 def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> None:
