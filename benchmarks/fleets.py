@@ -37,7 +37,7 @@ from pecl.experiment.inputs import read_training
 from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
-from pecl.training.optimizer import Schedule
+from pecl.training.schedule import Schedule
 from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 

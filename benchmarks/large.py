@@ -40,7 +40,9 @@ from pecl.files import write_json
 from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
-from pecl.training.trainer import Schedule, SlotTask, Trainer
+from pecl.training.schedule import Schedule
+from pecl.training.task import SlotTask
+from pecl.training.trainer import Trainer
 
 SHOTS = 50  # pairs for training, and the same number for validation
 SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)

@@ -50,7 +50,7 @@ from pecl.experiment.towers import towers_of
 from pecl.machine import process_peak_mb
 from pecl.results.result import collect
 from pecl.training.losses import Objective
-from pecl.training.optimizer import Schedule
+from pecl.training.schedule import Schedule
 from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 

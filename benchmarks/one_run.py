@@ -43,7 +43,9 @@ from pecl.experiment.inputs import Inputs, read_training
 from pecl.machine import BF16, FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
-from pecl.training.trainer import Schedule, SlotTask, Trainer
+from pecl.training.schedule import Schedule
+from pecl.training.task import SlotTask
+from pecl.training.trainer import Trainer
 
 
 class Way:

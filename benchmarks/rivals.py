@@ -40,7 +40,7 @@ from pecl.experiment.inputs import read_training
 from pecl.files import write_json
 from pecl.training.distributed import use_threads
 from pecl.training.losses import Objective
-from pecl.training.optimizer import Schedule
+from pecl.training.schedule import Schedule
 from pecl.training.state import SlotRecord
 from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer

@@ -23,7 +23,7 @@ from pecl.config.recipes import DISTIL_DEFAULTS
 from pecl.data.scenes import load_scenes
 from pecl.encoders.towers import load_text_encoder
 from pecl.training.losses import Objective
-from pecl.training.optimizer import Schedule
+from pecl.training.schedule import Schedule
 from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 

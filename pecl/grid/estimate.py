@@ -138,9 +138,7 @@ class StatusLine:
     else from other runs in the results folder, for `jobs` runs at a time.
     """
 
-    def __init__(
-        self, total: int, before: Sequence[Run], remaining: Sequence[ExperimentConfig], jobs: int = 1
-    ) -> None:
+    def __init__(self, total: int, before: Sequence[Run], remaining: Sequence[ExperimentConfig], jobs: int = 1) -> None:
         self.total = total
         self.complete = len(before)
         self.failed = 0

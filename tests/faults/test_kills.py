@@ -36,7 +36,7 @@ def with_small_towers(setup):
     """Load tiny towers in place of the profile's, in a process of its own, also to index photographs."""
     pecl.encoders.towers.load_image_encoder = counted_towers()[0]
     pecl.encoders.towers.load_text_encoder = lambda *_, **__: tiny_tower()
-    pecl.encoders.towers.load_towers, pecl.apps.bulk.job.ROWS = lambda **_: tiny_towers(), 2
+    pecl.encoders.towers.load_towers, pecl.apps.bulk.job.ROWS = lambda *_, **__: tiny_towers(), 2
     with_writing(setup)
 
 

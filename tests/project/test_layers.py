@@ -2,6 +2,7 @@
 
 import ast
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -70,6 +71,19 @@ def test_no_arrow_climbs():
         if rank[package_of(other)] > rank[package_of(module)]
     ]
     assert climbing == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "scripts"])
+def test_what_scripts_import_of_the_package_is_there(folder):
+    """A benchmark takes minutes, so that its imports would otherwise be tried only by slow tests."""
+    missing = []
+    for path in sorted((PACKAGE.parent / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pecl":
+                module = import_module(node.module)
+                names = [alias.name for alias in node.names if f"{node.module}.{alias.name}" not in MODULES]
+                missing += [f"{path}: {node.module}.{name}" for name in names if not hasattr(module, name)]
+    assert missing == []
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -326,6 +326,9 @@ class _Renewal:
         if references is not None and rewritten:
             corrections = references.corrections(np.stack(embeddings)).tolist()
 
+        # First: a process that is killed here finds the same content gone, and removes what is left of it
+        self._tidy_cache(entries)
+
         self.head = replace(self.head, generation=secrets.token_hex(8))
         with writing(self.index_path, new=before is None) as database:
             database.executemany("DELETE FROM photographs WHERE name = ?", [(os.fsencode(name),) for name in gone])
@@ -341,10 +344,9 @@ class _Renewal:
             write_head(database, self.head, failed.values())
 
         self._tidy_server(entries)
-        self._tidy_cache(entries)
 
     def _tidy_cache(self, entries: list[Entry]) -> None:
-        """Remove the cached embeddings of content that has left the index."""
+        """Remove the cached embeddings of content that leaves the index."""
         gone = self.contents_before - {entry.fingerprint for entry in entries}
         if gone:
             from pecl.encoders.store import forget_images

@@ -425,7 +425,15 @@ def test_ray_gives_what_this_process_gives(here, on_disk):
 def start(values, *arguments):
     command = [sys.executable, "-m", "pecl", "grid", *flags(values), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has its background jobs ignore Ctrl-C, and so would the processes of tests that are one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def long_runs(on_disk):
