@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, PlainSerializer, SkipValidation
 
 from pecl.config import ExperimentConfig
-from pecl.errors import DataError, WeightsError, not_none, not_the_adapter_of, unknown
+from pecl.errors import DataError, WeightsError, not_none, not_the_adapter_of, one_line, unknown
 from pecl.files import check_sha256, load_json, write_json
 from pecl.files.digests import check_digest, with_digest
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
@@ -101,7 +101,7 @@ class UnfinishedRun(Run):
 
     def to_text(self) -> str:
         """Return status, run id and reason in one line: `pruned: <run id>: after step 40, validation recall 0.512`."""
-        reason = self.error
+        reason = one_line(self.error or "")
         if self.status == "pruned":
             reason = f"after step {self.steps}, validation recall {self.validation_recall:.3f}"
         return f"{self.status}: {self.run_id}: {reason}"

@@ -351,6 +351,11 @@ def test_the_time_of_a_run_of_a_fleet_is_its_share():
     assert estimate([alone.config] * 4, recorded_of([of_a_fleet])).seconds == pytest.approx(120)
 
 
+def test_a_failure_is_stated_in_one_line():
+    run = unfinished(train(4, 6), error="RuntimeError: out of memory\nTried to allocate 2 GiB")
+    assert run.to_text() == f"failed: {run.run_id}: RuntimeError: out of memory Tried to allocate 2 GiB"
+
+
 def test_the_status_line_counts_each_outcome_once():
     trained = train(4, 6)
     line = StatusLine(6, [trained], [])

@@ -15,7 +15,7 @@ from pecl.adapters.peft.adapter import PeftAdapter
 from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
 from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, option_types, peft_config, quiet
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import WeightsError, one_line
+from pecl.errors import ConfigError, WeightsError, one_line
 from pecl.files import DamagedFileError, load_json, read_tensors
 from pecl.options import quoted
 
@@ -42,7 +42,10 @@ def read_method(
     """
     document = _read_document(folder / CONFIG_FILE)
     pattern = document.pop("rank_pattern", None) if document["peft_type"] == "ADALORA" else None
-    method = _method_of(document, tower, folder)
+    try:
+        method = _method_of(document, tower, folder)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / CONFIG_FILE}: {error}") from error
 
     try:
         tensors, _ = read_tensors(folder / WEIGHTS_FILE)
