@@ -17,7 +17,7 @@ code>/<split>.tsv`, sentences of Wikinews, Wikibooks and Wikivoyage, joined by `
 others have none: lines of NTREX and Seed are split by their number, entries of GATITOS by a hash of
 the English entry. Training text is the split `train`.
 
-Emoji are names and keywords of pictographs in 111 languages, the annotations of Unicode CLDR.
+Emoji are names and keywords of pictographs in 122 languages, the annotations of Unicode CLDR.
 Layout (`cldr-json/cldr-annotations-full/annotations` of unicode-org/cldr-json as `emoji`):
 `<locale>/annotations.json`. Captions that were translated for training are few and hold few words.
 These annotations hold hundreds of others, for animals, food, tools, sports and people at work.
