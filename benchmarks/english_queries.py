@@ -16,11 +16,11 @@ import torch
 
 from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.query import known_shares
-from pecl.data.language_guess import LanguageGuess, guess_languages
-from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset
 from pecl.errors import not_none
 from pecl.files import write_json
+from pecl.language.language_guess import LanguageGuess, guess_languages
+from pecl.language.languages import ENGLISH
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "english_queries.json"
 COUNT = 100

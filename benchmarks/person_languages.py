@@ -19,10 +19,10 @@ from search_queries import LANGUAGES, test
 
 from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.query import known_shares
-from pecl.data.language_guess import guess_languages, stop_words
 from pecl.data.registry import load_dataset
 from pecl.encoders.towers import load_towers
 from pecl.files import write_json
+from pecl.language.language_guess import guess_languages, stop_words
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "person_languages.json"
 COUNT, LENGTHS, K = 400, (1, 2, 3), 10

@@ -23,10 +23,10 @@ from pecl.adapters.ready import PLAIN
 from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.query import known_shares
-from pecl.data.language_guess import guess_languages
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
 from pecl.files import write_json
+from pecl.language.language_guess import guess_languages
 from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_interval
 

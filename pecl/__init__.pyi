@@ -16,7 +16,6 @@ from pecl.config.plugins import load_plugin as load_plugin
 from pecl.config.routes import TranslationRoute as TranslationRoute
 from pecl.config.routes import route as route
 from pecl.data.captions import ParallelCaptions as ParallelCaptions
-from pecl.data.languages import register_language as register_language
 from pecl.data.reading import DataRequest as DataRequest
 from pecl.data.registry import load_dataset as load_dataset
 from pecl.data.registry import register_dataset as register_dataset
@@ -33,6 +32,7 @@ from pecl.experiment.evaluation import evaluate as evaluate
 from pecl.experiment.run import train as train
 from pecl.experiment.run import train_fleet as train_fleet
 from pecl.grid.run import run_grid as run_grid
+from pecl.language.languages import register_language as register_language
 from pecl.report.folders import compare as compare
 from pecl.report.folders import make_tables as make_tables
 from pecl.report.folders import read_results as read_results

@@ -11,8 +11,8 @@ from marked import complete
 from matplotlib.axes import Axes
 
 from pecl.config import schedule_for
-from pecl.data.languages import language_name
 from pecl.files import write_bytes
+from pecl.language.languages import language_name
 from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
 from pecl.report.selection.candidates import Candidate
 from pecl.report.selection.groups import BOOTSTRAP, intervals

@@ -6,8 +6,8 @@ from typing import Any
 
 from marked import ROOT, table
 
-from pecl.data.languages import language_name
 from pecl.files import write_bytes
+from pecl.language.languages import language_name
 from pecl.report.plots.style import GREY, Plot, panels, styled
 
 FIGURES = ROOT / "results" / "rivals.json"  # of `benchmarks/rivals.py --json`

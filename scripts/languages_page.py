@@ -26,9 +26,9 @@ from marked import MEASURED, ROOT, complete, main, table
 
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.config import LEXICON
-from pecl.data.languages import LANGUAGES, language_name
-from pecl.data.spellings import AS_WRITTEN, SPELLINGS
 from pecl.files import load_json, write_bytes
+from pecl.language.languages import LANGUAGES, language_name
+from pecl.language.spellings import AS_WRITTEN, SPELLINGS
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.selection.groups import BOOTSTRAP, intervals
 from pecl.results.result import OTHER_TEXT, Result

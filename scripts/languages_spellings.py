@@ -7,7 +7,7 @@
 Queries are 200 captions of XTD200, which find their caption among 1,000 English ones, and the 99
 sentences of SIB-200's `dev`, which find theirs among 800 English ones; no adapter was trained on
 either. The script writes R@1 of each spelling, with marks and capitals restored
-(`pecl.data.restoring`) and as typed, into `results/language_spellings.json`, and
+(`pecl.language.restoring`) and as typed, into `results/language_spellings.json`, and
 `languages_page.py` makes a table from it. A spelling that changes no text has no figure. Takes
 about 45 seconds of one idle core per language.
 """
@@ -25,13 +25,13 @@ from marked import ROOT
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.ready import ready_adapters
-from pecl.data.languages import language_code
 from pecl.data.registry import DATASETS, load_dataset
-from pecl.data.restoring import restoration_file
-from pecl.data.spellings import AS_WRITTEN, SPELLINGS
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import not_none
 from pecl.files import sha256_file, write_json
+from pecl.language.languages import language_code
+from pecl.language.restoring import restoration_file
+from pecl.language.spellings import AS_WRITTEN, SPELLINGS
 
 SPELLED = ROOT / "results" / "language_spellings.json"
 CAPTIONS = 200

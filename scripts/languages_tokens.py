@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from marked import ROOT
 
-from pecl.data.languages import flores_languages
 from pecl.data.registry import load_dataset
 from pecl.encoders.towers import load_text_encoder
 from pecl.files import write_json
+from pecl.language.languages import flores_languages
 
 TOKENS = ROOT / "results" / "language_tokens.json"
 

@@ -1,4 +1,4 @@
-"""Write the table of languages, `pecl/data/languages.tsv`, from CLDR and ISO 639 by way of `langcodes`.
+"""Write the table of languages, `pecl/language/languages.tsv`, from CLDR and ISO 639 by way of `langcodes`.
 
     pip install langcodes language_data
     python scripts/make_languages.py
@@ -22,7 +22,7 @@ from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as
 
 from pecl.files import write_text
 
-TABLE = Path(__file__).resolve().parents[1] / "pecl" / "data" / "languages.tsv"
+TABLE = Path(__file__).resolve().parents[1] / "pecl" / "language" / "languages.tsv"
 HEAD = (
     *("code", "name", "endonym", "iso", "iso3", "flores", "script", "region", "pretrained", "aliases", "shared"),
     *("m2m100", "opus"),

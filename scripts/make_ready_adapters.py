@@ -27,13 +27,13 @@ from pecl.adapters.formats.packed import pack
 from pecl.adapters.ready import RESULTS, SHIPPED, read_results
 from pecl.config import ExperimentConfig, read_yaml
 from pecl.data.custom.sources import parse_sources
-from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS, is_read
 from pecl.errors import not_none
 from pecl.experiment.distil import distil_config, fall, run_together
 from pecl.experiment.loading import TrainingDataCache
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
+from pecl.language.languages import ENGLISH, language_code
 from pecl.report.selection.groups import intervals
 from pecl.results.result import OTHER_TEXT, TrainingResult, collect, trainings, verify
 

@@ -1,4 +1,4 @@
-"""Learn maps of letters between scripts from Seed, and write the reliable maps into `pecl/data/respellings`.
+"""Learn maps of letters between scripts from Seed, and write the reliable maps into `pecl/language/respellings`.
 
     python scripts/make_respellings.py
 
@@ -21,8 +21,8 @@ from dataclasses import asdict
 import numpy as np
 
 from pecl.data.registry import load_dataset
-from pecl.data.respelling import FOLDER, WINDOWS, WORD, Respelling, windows_of
 from pecl.files import write_json
+from pecl.language.respelling import FOLDER, WINDOWS, WORD, Respelling, windows_of
 
 SCRIPTS = {"bjn_arab": "bjn", "ace_arab": "ace", "taq_tfng": "taq", "ks_deva": "ks", "kr_arab": "kr"}
 # minimum share of sentences with the same number of words, and of words that are spelled as people

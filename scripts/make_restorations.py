@@ -1,4 +1,4 @@
-"""Count the words of each language's training text: what restores marks and capitals, into `pecl/data/restorations`.
+"""Count the words of each language's training text, into `pecl/language/restorations`: what restores texts.
 
     python scripts/make_restorations.py                     # every language
     python scripts/make_restorations.py --language cs,vi
@@ -19,13 +19,13 @@ from itertools import chain
 from marked import ROOT
 
 from pecl.config import read_yaml
-from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS
-from pecl.data.restoring import Restoration, count_words, restoration_file
-from pecl.data.spellings import without_marks
 from pecl.experiment.distil import distil_config
 from pecl.experiment.loading import TrainingDataCache
 from pecl.files import write_bytes
+from pecl.language.languages import ENGLISH, language_code
+from pecl.language.restoring import Restoration, count_words, restoration_file
+from pecl.language.spellings import without_marks
 
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
 TEXT = "flickr30k200?,emoji?,sib200?,gatitos?"

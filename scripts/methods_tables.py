@@ -17,9 +17,9 @@ import numpy as np
 from marked import MEASURED, ROOT, complete, main, table
 from methods_figure import Point, draw
 
-from pecl.data.languages import language_name
 from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
+from pecl.language.languages import language_name
 from pecl.report.selection.groups import group_of, intervals
 from pecl.report.significance import holm, sign_flip_p
 from pecl.report.tables.disparity import find_english

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from marked import ROOT, complete, main, table, trained
 
 from pecl.config import DISTIL_DEFAULTS
-from pecl.data.languages import ENGLISH, language_name
+from pecl.language.languages import ENGLISH, language_name
 from pecl.report.selection.candidates import Candidate, best_of_methods
 from pecl.report.selection.groups import group_of, intervals
 from pecl.report.selection.methods import DISTILLED, FEW_SHOT

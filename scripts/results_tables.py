@@ -12,7 +12,7 @@ from statistics import mean
 
 from marked import ROOT, complete, main, table, trained
 
-from pecl.data.languages import ENGLISH
+from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, chosen_candidates
 from pecl.report.selection.groups import intervals
 from pecl.report.significance import holm, sign_flip_p

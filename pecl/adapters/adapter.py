@@ -19,12 +19,12 @@ from torch import nn
 from pecl.adapters.kind import AdapterConfig, layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import ADAPTER_CLASSES, check_combination, describe
-from pecl.data.lexicon import make_lexicon
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around, cut_to
 from pecl.errors import ConfigError, WeightsError
+from pecl.language.lexicon import make_lexicon
 
 _LEAST = 8  # tokens of a text that prompts must leave room for, in a tower with few positions
 

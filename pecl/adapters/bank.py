@@ -17,11 +17,11 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
-from pecl.data.languages import ENGLISH, LANGUAGES, find_name, listed, preferred
-from pecl.data.restoring import restored
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, not_none, suggest
+from pecl.language.languages import ENGLISH, LANGUAGES, find_name, listed, preferred
+from pecl.language.restoring import restored
 
 Parameters = Mapping[str, torch.Tensor]
 Key = tuple[tuple[AdapterConfig, ...], str | None]  # configs, and the language of an adapter that has only one slot
@@ -41,7 +41,7 @@ class _Row:
 class AdapterBank:
     """A text tower with an adapter per language; the tower itself stays plain.
 
-    A language can have any name that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese`, `jp`.
+    A language can have any name that `pecl.language.languages.any_language_code` reads: `ja`, `Japanese`, `jp`.
 
     Several threads can embed, add, remove and save at the same time: each call holds the tower's lock to its end, so a
     text is embedded with the adapter of its own language, or raises ConfigError if that was removed before.
@@ -50,7 +50,7 @@ class AdapterBank:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
         adapter: spec or configs for parameters that are added without a file; a file has its own.
         plain: languages without an adapter that the plain tower embeds; None for all. Others raise ConfigError.
-        restore: whether texts that were typed without marks or capitals get them back, see `pecl.data.restoring`.
+        restore: whether texts that were typed without marks or capitals get them back, see `pecl.language.restoring`.
 
     Attributes:
         tower: the plain tower.
@@ -124,7 +124,7 @@ class AdapterBank:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that language detection prefers, see `pecl.data.languages.preferred`."""
+        """The languages that language detection prefers, see `pecl.language.languages.preferred`."""
         return preferred(self.adapters)
 
     def __repr__(self) -> str:

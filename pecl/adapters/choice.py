@@ -13,7 +13,11 @@ from pecl.adapters import ready
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter
 from pecl.adapters.ready import PLAIN
-from pecl.data.languages import (
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import PAIRS, load_text_encoder
+from pecl.errors import ConfigError, WeightsError, not_none, suggest
+from pecl.files import expanded
+from pecl.language.languages import (
     ENGLISH,
     LANGUAGES,
     find_name,
@@ -23,10 +27,6 @@ from pecl.data.languages import (
     preferred,
     way_to_adapter,
 )
-from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.towers import PAIRS, load_text_encoder
-from pecl.errors import ConfigError, WeightsError, not_none, suggest
-from pecl.files import expanded
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class KnownAdapters:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that language detection prefers, see `pecl.data.languages.preferred`."""
+        """The languages that language detection prefers, see `pecl.language.languages.preferred`."""
         return preferred(self.paths)
 
     def find(self, language: str | None) -> str | None:

@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.groups import SlotGroups, add_linear
-from pecl.data.lexicon import Lexicon
 from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.errors import WeightsError
+from pecl.language.lexicon import Lexicon
 
 Layer = TypeVar("Layer", bound=nn.Module)
 

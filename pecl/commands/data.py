@@ -8,12 +8,12 @@ from typing import Any
 from pecl.commands import options as cli
 from pecl.data.check import check_dataset, check_table
 from pecl.data.download import DOWNLOADS, FetchPolicy, download
-from pecl.data.languages import language_code, listed
 from pecl.data.reading import provenance_file
 from pecl.data.registry import DATASETS, ENVIRONMENT_VARIABLE, data_root
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.language.languages import language_code, listed
 
 _action = cli.group("data", "pecl data download xtd10 --text-only")
 _DATA_DIR = cli.path("--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")

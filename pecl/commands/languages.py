@@ -7,11 +7,11 @@ from typing import Any
 
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.commands import options as cli
-from pecl.data.language_guess import can_guess, is_detected
-from pecl.data.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
 from pecl.data.registry import DATASETS
 from pecl.encoders.pairs import MINI
 from pecl.errors import ConfigError, unknown
+from pecl.language.language_guess import can_guess, is_detected
+from pecl.language.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
 
 _GROUPS = ("region", "script")
 _SEARCHES = {True: "detected, or named with --language {code}", False: "named with --language {code} or --languages"}

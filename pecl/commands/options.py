@@ -15,9 +15,9 @@ from typing import Any
 
 from pecl.commands import COMMANDS
 from pecl.config import ExperimentConfig, check_fields, each_language, make_config, read_yaml
-from pecl.data.languages import shared_code
 from pecl.errors import EMPTY_PATH, ConfigError, printable
 from pecl.files.failures import write_output
+from pecl.language.languages import shared_code
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from pecl.config.choices import LOSSES, SOLVERS, TEXT_TESTS, TRACKERS, TRAIN_ON,
 from pecl.config.engines import ENGINES
 from pecl.config.plugins import fingerprint
 from pecl.config.routes import WITHOUT_ANCHOR
-from pecl.data.languages import any_language_code, language_code
 from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
+from pecl.language.languages import any_language_code, language_code
 from pecl.machine import FP32, PRECISIONS, resolve_precision
 from pecl.options import TOP_LAYERS, option, problems_of
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from pecl.data.captions import PARTS, ParallelCaptions, find_repeats, has_words
 from pecl.data.custom.tables import Problem, check_captions_file, find_table, read_table, translation_names
 from pecl.data.download import DOWNLOADS, caption_files, check_content, read_download_records
-from pecl.data.languages import CODE, COLUMN_WORDS
 from pecl.data.published.multi30k import SPLIT_LANGUAGES
 from pecl.data.reading import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
@@ -21,6 +20,7 @@ from pecl.data.translations import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.errors import DataError, PeclError, not_none, unknown
 from pecl.files import read_regular
 from pecl.files.images import some_names, unreadable_images
+from pecl.language.languages import CODE, COLUMN_WORDS
 
 _MOST_SHOWN = 12  # most languages that are listed, and whose duplicates are listed
 

@@ -14,15 +14,6 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.sources import TextSource
 from pecl.data.custom.tables import read_folder
-from pecl.data.languages import (
-    LANGUAGES,
-    any_language_code,
-    flores_languages,
-    language_code,
-    language_name,
-    listed,
-    way_to_adapter,
-)
 from pecl.data.published import multi30k, multilingual, text
 from pecl.data.reading import (
     OWNERS_CODES,
@@ -35,6 +26,15 @@ from pecl.data.reading import (
 from pecl.data.scenes import load_scenes, scene_languages
 from pecl.errors import DataError, unknown
 from pecl.files import expanded, is_path, load_json
+from pecl.language.languages import (
+    LANGUAGES,
+    any_language_code,
+    flores_languages,
+    language_code,
+    language_name,
+    listed,
+    way_to_adapter,
+)
 from pecl.options import Registry
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from pecl.data.normalization import NORMALIZATION
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.store import EmbeddingStore, check_plain, text_embeddings
@@ -22,6 +21,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around
 from pecl.files import default_cache_dir, sha256_file, sha256_json, sha256_lines
 from pecl.files.progress import Bar
+from pecl.language.normalization import NORMALIZATION
 
 logger = logging.getLogger(__name__)
 

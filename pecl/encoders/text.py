@@ -55,7 +55,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for
             none.
         respells: whether texts in some scripts are first written in another script, see
-            `pecl.data.respelling`.
+            `pecl.language.respelling`.
         fingerprint: fingerprint of the weights, if it is known; by default it is computed at first
             use.
     """

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pecl.data.languages import LANGUAGES, find_name, language_name
-from pecl.data.normalization import normalize_text
-from pecl.data.respelling import Respelling, shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
 from pecl.encoders.families import TextFamily, family_of, first_position, longest_sequence
 from pecl.encoders.lock import Lock
 from pecl.errors import ConfigError, DataError
+from pecl.language.languages import LANGUAGES, find_name, language_name
+from pecl.language.normalization import normalize_text
+from pecl.language.respelling import Respelling, shipped_respelling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,7 +35,7 @@ class Tokenizing:
     clean: str
     language: str | None  # of texts whose language is not given; None for the tokenizer's default
     name: str
-    # whether texts in some scripts are first written in another one, see `pecl.data.respelling`
+    # whether texts in some scripts are first written in another one, see `pecl.language.respelling`
     respells: bool
     lock: Lock
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from pecl.config import TEXT_SETS, ExperimentConfig, make_config
 from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
-from pecl.data.languages import way_to_adapter
 from pecl.data.registry import DATASETS
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, not_none
@@ -15,6 +14,7 @@ from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import result_of, train_fleet
 from pecl.experiment.towers import LoadTowers
 from pecl.files import is_path
+from pecl.language.languages import way_to_adapter
 from pecl.results.result import OTHER_TEXT, Outcome, Result, TrainingResult
 from pecl.retrieval.measures import difference_interval
 from pecl.training.callbacks import Callback

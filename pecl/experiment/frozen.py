@@ -14,13 +14,13 @@ import torch
 
 from pecl.config import WITH_BANK
 from pecl.data.captions import ParallelCaptions
-from pecl.data.languages import ENGLISH
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import LARGE, frozen_embeddings
 from pecl.encoders.store import image_embeddings, store_of, text_embeddings
 from pecl.errors import not_none
 from pecl.experiment.inputs import Inputs, row_numbers
+from pecl.language.languages import ENGLISH
 from pecl.results.result import OTHER_TEXT
 from pecl.retrieval.evaluator import Evaluation, RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks

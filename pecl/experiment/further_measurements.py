@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 
 from pecl.config import ExperimentConfig
-from pecl.data.language_guess import stop_words
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.evaluation import with_adapter
 from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import read_evaluation
 from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.experiment.towers import towers_of
+from pecl.language.language_guess import stop_words
 from pecl.retrieval.evaluator import Evaluation, RetrievalEvaluator
 from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_intervals

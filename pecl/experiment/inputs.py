@@ -14,7 +14,6 @@ from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
 from pecl.config.rules import check_evaluation_fields
 from pecl.data.captions import ENGLISH_COLUMNS, ParallelCaptions, find_repeats
-from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import TokenIds
@@ -27,6 +26,7 @@ from pecl.experiment.training_text import TrainingText
 from pecl.files import sha256_lines
 from pecl.files.image_rows import ImageRows
 from pecl.files.images import image_fingerprints
+from pecl.language.languages import ENGLISH
 from pecl.results.completeness import file_hashes
 
 logger = logging.getLogger(__name__)

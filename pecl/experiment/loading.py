@@ -21,13 +21,9 @@ from pecl.config.rules import check_training_fields
 from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
 from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
-from pecl.data.languages import LANGUAGES
-from pecl.data.mixing import UNSPACED, Mixer
-from pecl.data.normalization import normalize_text
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
-from pecl.data.spellings import respell
 from pecl.data.splits import split_captions
 from pecl.errors import DataError, not_none, shell_quoted, suggest
 from pecl.experiment.training_text import (
@@ -41,6 +37,10 @@ from pecl.experiment.training_text import (
 from pecl.files import expanded, sha256_file, sha256_lines
 from pecl.files.columns import column_of
 from pecl.files.images import image_fingerprints
+from pecl.language.languages import LANGUAGES
+from pecl.language.mixing import UNSPACED, Mixer
+from pecl.language.normalization import normalize_text
+from pecl.language.spellings import respell
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ENGINES, ExperimentConfig
 from pecl.data.captions import COLUMNS, ENGLISH_COLUMNS
-from pecl.data.languages import ENGLISH
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, Towers, load_towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.experiment.inputs import Inputs
+from pecl.language.languages import ENGLISH
 
 LoadTowers = Callable[..., Towers]  # a function with the arguments of `load_towers`
 

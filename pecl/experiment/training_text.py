@@ -26,13 +26,13 @@ from pecl.data.custom.sources import (
     text_keys,
     weighted,
 )
-from pecl.data.language_guess import strange_languages
-from pecl.data.languages import COLUMN_WORDS, language_name
-from pecl.data.lexicon import MOST_PAIRS
 from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
 from pecl.files.columns import TextWriter
 from pecl.files.progress import Bar
+from pecl.language.language_guess import strange_languages
+from pecl.language.languages import COLUMN_WORDS, language_name
+from pecl.language.lexicon import MOST_PAIRS
 
 logger = logging.getLogger(__name__)
 

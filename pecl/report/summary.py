@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pecl.data.languages import ENGLISH
 from pecl.errors import not_none, one_line
+from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import best_of_methods, by_gain
 from pecl.report.selection.groups import Group, by_arithmetic, by_group, grouped
 from pecl.report.selection.methods import method_labels, method_of

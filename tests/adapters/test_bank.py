@@ -18,8 +18,8 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.adapters.training_pairs import TrainingPairs
-from pecl.data.respelling import shipped_respelling
 from pecl.errors import ConfigError, DataError, WeightsError
+from pecl.language.respelling import shipped_respelling
 
 LANGUAGES = ("de", "cs", "fr")
 MIXED = [LANGUAGES[i] for i in (0, 1, 2, 2, 1, 0, 0, 0, 1, 2, 0, 1)]

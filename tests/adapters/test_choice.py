@@ -11,9 +11,9 @@ from pecl.adapters.choice import AdapterChoice, KnownAdapters, load_bank
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
-from pecl.data.languages import way_to_adapter
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError, WeightsError
+from pecl.language.languages import way_to_adapter
 
 SPECS = {"cs": "lora", "de": "lora", "jp": "lora"}
 

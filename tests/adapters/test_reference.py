@@ -18,9 +18,9 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.kind import ACTIVATIONS
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import parse_adapter
-from pecl.data.lexicon import make_lexicon
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
+from pecl.language.lexicon import make_lexicon
 
 PATTERN = r"encoder\.layer\.1\..*\.(key|dense)"
 

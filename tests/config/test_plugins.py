@@ -13,13 +13,13 @@ from helpers.registries import forget_plugins
 import pecl
 from pecl.cli import main
 from pecl.config import LOSSES, make_config, plugins
-from pecl.data.languages import language_code
 from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError
 from pecl.experiment.run import train
 from pecl.files import sha256_file, sha256_json
 from pecl.grid import run_grid
 from pecl.grid.launchers import make_launcher
+from pecl.language.languages import language_code
 from pecl.results.result import collect
 
 GRAM = """

@@ -45,8 +45,8 @@ class Forked(CONTEXT.Process):
 def _main(arguments, output, environment, setup):
     import torch
 
-    import pecl.data.language_guess
     import pecl.encoders.store
+    import pecl.language.language_guess
     import pecl.training.trainer
     from helpers.small_experiment import use_towers
     from pecl.cli import main
@@ -58,7 +58,7 @@ def _main(arguments, output, environment, setup):
     torch.set_num_threads(1)
     use_towers()
     pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
-    pecl.data.language_guess.can_guess = lambda: False  # reading its models would take seconds of each process
+    pecl.language.language_guess.can_guess = lambda: False  # reading its models would take seconds of each process
     pecl.encoders.store.SHARD_ROWS = pecl.encoders.store.IMAGE_BATCH = 4
     if setup is not None:
         setup()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pecl.data.languages import flores_languages
 from pecl.data.registry import load_dataset
+from pecl.language.languages import flores_languages
 
 WORDS = {
     "en": ("red", "dog", "runs over", "green", "hill"),

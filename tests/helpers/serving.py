@@ -28,7 +28,7 @@ from pecl.apps.serving.photographs import Photographs
 from pecl.apps.serving.server import Server, make_app
 from pecl.apps.serving.service import Service
 from pecl.apps.serving.sockets import LOOPBACK, open_socket
-from pecl.data.restoring import restored
+from pecl.language.restoring import restored
 
 LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
 

@@ -14,7 +14,7 @@ PACKAGE = Path(pecl.__file__).parent
 
 # A module or package at the top level may import from those before it.
 ORDER = (
-    *("errors", "machine", "options", "files", "data", "config"),
+    *("errors", "machine", "options", "files", "language", "data", "config"),
     *("retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
     "commands",
     *(

@@ -19,10 +19,10 @@ from torch.nn import functional as F
 
 from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
-from pecl.data.lexicon import Lexicon
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.vocabulary import ids_of
 from pecl.errors import ConfigError
+from pecl.language.lexicon import Lexicon
 from pecl.options import option
 
 _NONE = 2**31 - 1  # stands for no token; larger than every token id

@@ -22,7 +22,6 @@ from pecl.apps.bulk.shards import describe_difference, shard_metadata, shard_pat
 from pecl.data.captions import ENGLISH_COLUMNS, stripped_lines
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
-from pecl.data.languages import ENGLISH, any_language_code
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.encoders.embeddings import unusable_rows
 from pecl.encoders.towers import Towers
@@ -31,6 +30,7 @@ from pecl.files import check_writable, sha256_bytes, sha256_json, sha256_lines
 from pecl.files.columns import column_of
 from pecl.files.images import ImageSource
 from pecl.files.progress import Bar
+from pecl.language.languages import ENGLISH, any_language_code
 from pecl.machine import FP32
 
 logger = logging.getLogger(__name__)

@@ -25,12 +25,12 @@ from pecl.apps.export.folders import save_text_encoder
 from pecl.apps.export.hub import list_adapters, pull, push, shipped_adapters
 from pecl.commands import options as cli
 from pecl.config import ENGINES, Role, fields_of
-from pecl.data.languages import any_language_code
 from pecl.encoders.loading.text import base_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, DataError
 from pecl.files import check_absent
+from pecl.language.languages import any_language_code
 from pecl.report.selection.candidates import chosen_candidates
 from pecl.report.selection.groups import group_of, grouped
 from pecl.results.result import collect, trainings

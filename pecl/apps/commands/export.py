@@ -11,12 +11,12 @@ from pecl.adapters.formats.files import AdapterFile, merge_adapter
 from pecl.adapters.spec import describe
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of
-from pecl.data.languages import find_name, language_name
 from pecl.encoders.pairs import MINI
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, WeightsError, not_none, shell_quoted, unknown
 from pecl.files import check_absent
+from pecl.language.languages import find_name, language_name
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
 _ADAPTER_HELP = f"adapter: {cli.ADAPTER_HELP}"

@@ -16,11 +16,11 @@ from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import UNNAMED, CollectionRows
 from pecl.apps.search.query import Query, QueryLanguage, named_language
 from pecl.commands import options as cli
-from pecl.data.languages import language_code
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
 from pecl.files.image_rows import ImageRows, Nearest
+from pecl.language.languages import language_code
 
 if TYPE_CHECKING:
     from pecl.apps.search.encoder import QueryEncoder

@@ -19,9 +19,9 @@ from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.sockets import LOOPBACK, address_of, allowed_hosts, check_port, open_socket, read_key
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of, make_config
-from pecl.data.languages import listed
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, install, not_none, unknown
+from pecl.language.languages import listed
 from pecl.options import parse_option
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
 from pecl.data.custom.sources import parse_sources
-from pecl.data.languages import LANGUAGES, language_name
 from pecl.data.registry import DATASETS, is_read
 from pecl.encoders.pairs import MINI, PAIRS
+from pecl.language.languages import LANGUAGES, language_name
 from pecl.report.selection.groups import group_of
 from pecl.results.result import TrainingResult
 

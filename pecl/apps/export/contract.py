@@ -5,7 +5,7 @@ So are the embeddings of two pictures by a graph of ONNX; those of other package
 Exceptions for texts:
 
 - A text that `normalize_text` changes, such as one in capitals: only pecl reads its normal form.
-- A text that lacks marks or capitals: only pecl's searches, servers and banks restore them (`pecl.data.restoring`).
+- A text that lacks marks or capitals: only pecl's searches, servers and banks restore them (`pecl.language.restoring`).
 - HTML entities and wrongly decoded text, if the tower has open_clip's cleaning, which repairs them.
 - open_clip and immich clean every text: they embed it as the tower embeds the cleaned text.
 - A text that contains the padding token, if the package detects padding by its token.
@@ -31,14 +31,14 @@ from PIL import Image
 from tokenizers import Tokenizer, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from pecl.data.languages import language_name
-from pecl.data.normalization import normalize_text
 from pecl.encoders.cleaning import CANONICALIZE, normalizer_of
 from pecl.encoders.fingerprint import Tower
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.tokenizing import Tokenizing, around
 from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, PeclError, RunError, one_line
+from pecl.language.languages import language_name
+from pecl.language.normalization import normalize_text
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from mteb.models.model_meta import ModelMeta, ScoringFunction
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import KnownAdapters
-from pecl.data.languages import LANGUAGES, find_name
 from pecl.encoders.towers import PAIRS, Towers, load_towers
 from pecl.errors import ConfigError
+from pecl.language.languages import LANGUAGES, find_name
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata

@@ -21,8 +21,8 @@ from pecl.adapters.bank import AdapterBank, mixed, of_each
 from pecl.adapters.choice import KnownAdapters
 from pecl.apps.backends import TORCH, set_backend
 from pecl.apps.search.query import Query, QueryLanguage, Shares, choose_language, named_language
-from pecl.data.language_guess import LanguageGuess, guess_languages
-from pecl.data.languages import ENGLISH
+from pecl.language.language_guess import LanguageGuess, guess_languages
+from pecl.language.languages import ENGLISH
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -147,7 +147,7 @@ class QueryEncoder:
         return tower
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
-        """Return the likeliest language of each text; see `pecl.data.language_guess.guess_languages`."""
+        """Return the likeliest language of each text; see `pecl.language.language_guess.guess_languages`."""
         return guess_languages(texts, self.known.preferred, self.among)
 
     def language_of(self, query: Query) -> QueryLanguage | None:

@@ -4,9 +4,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from pecl.data.language_guess import can_guess
-from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_code
 from pecl.errors import ConfigError, install
+from pecl.language.language_guess import can_guess
+from pecl.language.languages import ENGLISH, LANGUAGES, find_name, language_code
 
 MOST_LANGUAGES = 16  # that a person may name
 _MOST_SPOKEN = 8  # most languages that are taken from a browser or a system

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pecl.adapters.ready import PLAIN
-from pecl.data.language_guess import LanguageGuess, guess_languages
-from pecl.data.languages import language_code, language_name
 from pecl.errors import ConfigError, DataError, is_text, not_none
+from pecl.language.language_guess import LanguageGuess, guess_languages
+from pecl.language.languages import language_code, language_name
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -22,9 +22,9 @@ import numpy as np
 from pecl.apps.search.catalogue import connected
 from pecl.apps.search.dates import Days, find_days
 from pecl.apps.search.metadata import Described
-from pecl.data.language_guess import stop_words
-from pecl.data.languages import ENGLISH
 from pecl.errors import ConfigError
+from pecl.language.language_guess import stop_words
+from pecl.language.languages import ENGLISH
 
 # Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a
 # part of other names. `names` has folders and people, and `sidecars` the state of the sidecars that

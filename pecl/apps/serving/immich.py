@@ -23,10 +23,10 @@ from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.refusals import at_most, bad
 from pecl.apps.serving.requests import read_body
 from pecl.apps.serving.service import Served, Service
-from pecl.data.language_guess import can_guess, guess_languages
-from pecl.data.languages import ENGLISH, language_code
 from pecl.errors import ConfigError, not_none
 from pecl.files import parse_json
+from pecl.language.language_guess import can_guess, guess_languages
+from pecl.language.languages import ENGLISH, language_code
 from pecl.options import quoted
 
 _FIELDS = 16  # most fields of a form: immich sends two

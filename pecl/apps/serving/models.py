@@ -13,10 +13,10 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
 from pecl.apps.serving.refusals import Refusal, bad
-from pecl.data.languages import ENGLISH
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
+from pecl.language.languages import ENGLISH
 from pecl.options import quoted
 
 _BATCH = 64  # texts that the tower takes at a time

@@ -34,9 +34,9 @@ from pecl.apps.serving.photographs import LARGE, Photographs, name_in
 from pecl.apps.serving.refusals import Refusal, at_most, bad
 from pecl.apps.serving.requests import JsonRoute, PersonLanguages, SearchAddress, SearchRequest, read_data_uri
 from pecl.apps.serving.service import Served, Service
-from pecl.data.languages import ENGLISH, language_name
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import BusyError
+from pecl.language.languages import ENGLISH, language_name
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.tables import find_columns, translation_records
-from pecl.data.languages import any_language_code
 from pecl.errors import DataError
 from pecl.files import sha256_bytes
 from pecl.files.images import ImageFiles, some_of, to_rgb
+from pecl.language.languages import any_language_code
 
 
 @dataclass(frozen=True)

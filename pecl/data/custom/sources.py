@@ -17,9 +17,9 @@ import numpy as np
 
 from pecl.data.captions import CAPTIONS, PARTS, TABLE, ParallelCaptions, readable, resolve_captions_file, stripped_lines
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of, suffix_of
-from pecl.data.languages import find_code, find_codes
 from pecl.errors import ConfigError, DataError, not_none, suggest, unknown
 from pecl.files import expanded, sha256_file
+from pecl.language.languages import find_code, find_codes
 
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0

@@ -21,11 +21,11 @@ from typing import Any
 
 from pecl.data.captions import DIRECTIONS, PARTS, TABLE, ParallelCaptions, has_words, lines_of, readable
 from pecl.data.custom.photographs import find_photographs
-from pecl.data.languages import CODE, COLUMN_WORDS, ENGLISH, find_code, find_codes, language_name
 from pecl.data.reading import DataRequest, attach_images, check_directions, describe_file
 from pecl.errors import DataError, is_text, one_line, suggest, unknown
 from pecl.files import HALF_CHARACTER, check_regular, expanded, parse_json
 from pecl.files.images import ImageFiles
+from pecl.language.languages import CODE, COLUMN_WORDS, ENGLISH, find_code, find_codes, language_name
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MALFORMED = "malformed line"

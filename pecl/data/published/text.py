@@ -31,11 +31,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions, readable, stripped_lines
-from pecl.data.languages import flores_languages
 from pecl.data.published import multi30k
 from pecl.data.reading import OWNERS_CODES, DataRequest, published_set, read_parallel
 from pecl.errors import DataError, not_none, one_line
 from pecl.files import parse_json, read_regular
+from pecl.language.languages import flores_languages
 
 # Set -> English file, file of an owner's code, and the first lines of dev and test, counted from 0
 _LINES = {

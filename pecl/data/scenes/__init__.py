@@ -23,11 +23,11 @@ from typing import Any
 from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.languages import language_code, language_name
 from pecl.data.scenes.scene import FLYING, AnimalGroup, Colour, Dice, Scene, paint_backdrop, paint_weather
 from pecl.errors import DataError
 from pecl.files import parse_json, read_regular, sha256_json
 from pecl.files.images import some_of
+from pecl.language.languages import language_code, language_name
 
 # increased with every change of pictures or captions: cached embeddings depend on it
 GENERATOR_VERSION = "1"

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import cached_file
 
-from pecl.data.languages import LANGUAGES, find_name, language_name
 from pecl.errors import ConfigError, DataError, WeightsError, not_none, one_line
 from pecl.files import sha256_file, sha256_json
+from pecl.language.languages import LANGUAGES, find_name, language_name
 from pecl.options import option, problems_of
 
 logger = logging.getLogger(__name__)

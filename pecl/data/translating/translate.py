@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pecl.data.captions import read_captions
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, check_captions_file, read_table, suffix_of
-from pecl.data.languages import ENGLISH, find_code
 from pecl.data.reading import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
 from pecl.errors import ConfigError, DataError, OutputError, not_none, unknown
 from pecl.files import locked, sha256_json, sha256_lines, write_text
 from pecl.files.progress import Bar
+from pecl.language.languages import ENGLISH, find_code
 
 if TYPE_CHECKING:
     from pecl.data.translating.mt import TranslationConfig, Translator

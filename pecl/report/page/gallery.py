@@ -10,11 +10,11 @@ import numpy as np
 
 from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.data.languages import language_name
 from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.loading import load_captions
 from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.files.progress import Bar
+from pecl.language.languages import language_name
 from pecl.report.selection.candidates import best_of_methods
 from pecl.report.selection.groups import BEST, by_group, group_of
 from pecl.report.selection.methods import method_labels

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pecl.data.languages import language_name
+from pecl.language.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, Plot
 from pecl.report.selection.groups import Group, grouped

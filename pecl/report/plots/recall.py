@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pecl.data.languages import ENGLISH, language_name
+from pecl.language.languages import ENGLISH, language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
 from pecl.report.selection.candidates import Candidate, best_of_methods, by_gain

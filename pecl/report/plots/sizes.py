@@ -9,7 +9,7 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 
-from pecl.data.languages import language_name
+from pecl.language.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import GREY, SCORE, NotDrawn, Plot
 from pecl.report.selection.candidates import Candidate, Setting, by_gain, candidates_by_method, varying

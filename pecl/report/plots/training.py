@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from pecl.config import ExperimentConfig
-from pecl.data.languages import language_name
+from pecl.language.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, SCORE, NotDrawn, Plot
 from pecl.report.selection.candidates import Candidate, best_of_methods, by_gain, candidates_by_method

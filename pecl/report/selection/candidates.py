@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
-from pecl.data.languages import language_name
 from pecl.errors import DataError
+from pecl.language.languages import language_name
 from pecl.report.selection.groups import BEST, Group, group_of, grouped
 from pecl.report.selection.methods import CHOICES, Method, method_of
 from pecl.results.result import Result, TrainingResult, where

@@ -10,7 +10,7 @@ from operator import attrgetter
 import numpy as np
 
 from pecl.config.routes import ROUTES
-from pecl.data.languages import ENGLISH
+from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, Setting, recorded_fields, varying
 from pecl.report.selection.groups import Group, R, by_arithmetic, group_of, grouped
 from pecl.report.tables.columns import ZERO_SHOT, setting_remark, setting_text

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pecl.config.routes import ROUTES
-from pecl.data.languages import ENGLISH
 from pecl.errors import DataError
+from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, chosen_candidates, setups_of, varying, with_several, without
 from pecl.report.selection.groups import by_group, group_of, grouped
 from pecl.report.selection.methods import ALL_PAIRS, DISTILLED, FEW_SHOT

@@ -1,4 +1,4 @@
-"""One table of words and patterns per language, under the codes of `pecl.data.languages`."""
+"""One table of words and patterns per language, under the codes of `pecl.language.languages`."""
 
 from scene_captions.grammar import Lexicon
 from scene_captions.lexicon.cs import CZECH

@@ -13,9 +13,9 @@ from pecl.adapters.formats.files import load_adapter_file, merge_adapter, save_a
 from pecl.adapters.ready import RESULTS, ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
-from pecl.data.languages import LANGUAGES
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
+from pecl.language.languages import LANGUAGES
 
 
 @pytest.fixture

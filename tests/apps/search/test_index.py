@@ -123,7 +123,7 @@ def test_each_language_goes_through_its_adapter_and_english_through_the_plain_to
     opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
     assert opened.queries.known.preferred == ["en", "cs", "de"]
     with pytest.MonkeyPatch.context() as patch:  # more adapters than common languages
-        patch.setattr("pecl.data.languages.COMMON", ("cs",))
+        patch.setattr("pecl.language.languages.COMMON", ("cs",))
         assert opened.queries.known.preferred == ["en", "cs"]
     text = "pes na pláži"
     plain = tiny_tower().encode_text(text)[0]

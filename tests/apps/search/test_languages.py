@@ -3,8 +3,8 @@
 import pytest
 
 from pecl.apps.search.languages import accepted_languages, named_languages, system_languages
-from pecl.data.languages import LANGUAGES
 from pecl.errors import ConfigError
+from pecl.language.languages import LANGUAGES
 
 pytest.importorskip("lingua")
 

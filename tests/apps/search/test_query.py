@@ -17,9 +17,9 @@ from pecl.apps.search.encoder import complete, embed_queries
 from pecl.apps.search.options import IndexOptions
 from pecl.apps.search.query import Query, QueryLanguage
 from pecl.cli import main
-from pecl.data.language_guess import guess_languages
-from pecl.data.restoring import restored
 from pecl.errors import ConfigError
+from pecl.language.language_guess import guess_languages
+from pecl.language.restoring import restored
 
 CODES = ("cs", "de")
 SPOKEN = ("cs", "de", "en")

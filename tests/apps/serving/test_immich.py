@@ -17,8 +17,8 @@ from helpers.waiting import wait_until
 
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.upstream import PASSED_ON, Immich
-from pecl.data.language_guess import LanguageGuess
 from pecl.errors import ConfigError
+from pecl.language.language_guess import LanguageGuess
 
 MODEL = "XLM-Roberta-Large-Vit-B-32"
 

@@ -9,11 +9,11 @@ from helpers.layouts import loader, make_xtd200, real_data_dir, sentence, write_
 from pecl.config import make_config
 from pecl.data.check import check_dataset
 from pecl.data.download import DOWNLOADS, caption_files, check_content
-from pecl.data.languages import LANGUAGES
 from pecl.data.reading import OWNERS_CODES
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 from pecl.experiment.loading import TrainingDataCache
+from pecl.language.languages import LANGUAGES
 
 load_sib200, load_ntrex, load_gatitos, load_seed = map(loader, ("sib200", "ntrex", "gatitos", "seed"))
 

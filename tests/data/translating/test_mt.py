@@ -9,9 +9,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
-from pecl.data.languages import LANGUAGES
 from pecl.data.translating.mt import Translator, _fixed_revision, language_settings
 from pecl.errors import ConfigError, WeightsError
+from pecl.language.languages import LANGUAGES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

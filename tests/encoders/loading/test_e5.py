@@ -10,7 +10,6 @@ import pytest
 import torch
 from helpers.tiny_e5 import FEED_FORWARD, HEADS, HIDDEN, PIECES, TABLE, write_tiny
 
-from pecl.data.normalization import normalize_text
 from pecl.encoders.loading.e5 import (
     EMBEDDING_NAMES,
     LAYER_MODULES,
@@ -22,6 +21,7 @@ from pecl.encoders.loading.e5 import (
 )
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
 from pecl.files import load_json
+from pecl.language.normalization import normalize_text
 
 PARTING = "\N{SNOWMAN}"
 SENTENCES = [

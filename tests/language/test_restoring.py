@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from pecl.data.languages import LANGUAGES
-from pecl.data.normalization import normalize_text
-from pecl.data.restoring import Restoration, count_words, restoration_file, restored, shipped_restoration
-from pecl.data.spellings import lower, without_marks
+from pecl.language.languages import LANGUAGES
+from pecl.language.normalization import normalize_text
+from pecl.language.restoring import Restoration, count_words, restoration_file, restored, shipped_restoration
+from pecl.language.spellings import lower, without_marks
 
 VIETNAMESE = 2 * ["Con chó chạy trên bãi biển.", "Một con chó chạy.", "Cho con ăn cháo.", "Một con chó và bạn cho ăn."]
 GERMAN = ["Ein Hund läuft schon schnell.", "Der Hund ist schön.", "Das schöne Haus mit Hund.", "Er hat schon ein Haus."]

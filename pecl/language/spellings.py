@@ -11,9 +11,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
-from pecl.data.languages import LANGUAGES
-from pecl.data.mixing import UNSPACED
-from pecl.data.normalization import DOTLESS_I
+from pecl.language.languages import LANGUAGES
+from pecl.language.mixing import UNSPACED
+from pecl.language.normalization import DOTLESS_I
 
 Translation = dict[int, str]  # as in `str.translate`
 

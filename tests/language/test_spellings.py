@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.data.languages import LANGUAGES
-from pecl.data.spellings import (
+from pecl.language.languages import LANGUAGES
+from pecl.language.spellings import (
     IN_CYRILLIC,
     IN_LATIN,
     TONAL,

@@ -7,7 +7,11 @@ from helpers.small_experiment import write_folder
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
 from pecl.cli import main
-from pecl.data.languages import (
+from pecl.data.registry import DATASETS, load_dataset
+from pecl.data.scenes import load_scenes
+from pecl.data.translating.mt import language_settings
+from pecl.errors import ConfigError, DataError
+from pecl.language.languages import (
     LANGUAGES,
     any_language_code,
     find_code,
@@ -17,10 +21,6 @@ from pecl.data.languages import (
     register_language,
     shared_code,
 )
-from pecl.data.registry import DATASETS, load_dataset
-from pecl.data.scenes import load_scenes
-from pecl.data.translating.mt import language_settings
-from pecl.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("registries")
 

@@ -7,8 +7,8 @@ from helpers.tiny import tiny_tower
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.data.language_guess import can_guess, guess_languages
-from pecl.data.normalization import normalize_text
+from pecl.language.language_guess import can_guess, guess_languages
+from pecl.language.normalization import normalize_text
 
 FORMS = [
     ("pe\u0301s na pla\u0301z\u030ci", "cs", "pés na pláži"),  # NFD

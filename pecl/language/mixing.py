@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from pecl.data.lexicon import make_lexicon
+from pecl.language.lexicon import make_lexicon
 
 # scripts without spaces between words
 UNSPACED = ("Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai", "Tibt")

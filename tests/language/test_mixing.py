@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from pecl.data.mixing import Mixer
+from pecl.language.mixing import Mixer
 
 WORDS = {
     "dog": "कुत्ता",

@@ -21,9 +21,9 @@ from functools import cached_property, lru_cache
 from itertools import count
 from pathlib import Path
 
-from pecl.data.languages import LANGUAGES, find_name
-from pecl.data.normalization import DOTLESS_I, normalize_text
-from pecl.data.spellings import APOSTROPHES, lower, typed_forms, upper, without_marks
+from pecl.language.languages import LANGUAGES, find_name
+from pecl.language.normalization import DOTLESS_I, normalize_text
+from pecl.language.spellings import APOSTROPHES, lower, typed_forms, upper, without_marks
 
 _FOLDER = Path(__file__).with_name("restorations")
 _LEAST_PAIRS = 2  # occurrences of a pair of words that is kept

@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from pecl.data.lexicon import ROUNDS, make_lexicon
+from pecl.language.lexicon import ROUNDS, make_lexicon
 
 NOTHING = -1
 

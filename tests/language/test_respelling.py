@@ -9,8 +9,8 @@ from make_respellings import learn_respelling
 
 from pecl.adapters.merge import second_tower
 from pecl.data.captions import ParallelCaptions
-from pecl.data.respelling import FOLDER, Respelling, shipped_respelling
 from pecl.experiment.towers import trim_to_texts
+from pecl.language.respelling import FOLDER, Respelling, shipped_respelling
 
 LETTERS = {"A": "m", "B": "t", "C": "ng", "D": "s", "E": ""}
 

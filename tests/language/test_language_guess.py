@@ -3,15 +3,15 @@
 import pytest
 from helpers.tiny import sentences
 
-import pecl.data.language_guess
+import pecl.language.language_guess
 from pecl.config import ExperimentConfig
-from pecl.data.language_guess import (
+from pecl.errors import ConfigError
+from pecl.experiment.training_text import load_text
+from pecl.language.language_guess import (
     LanguageGuess,
     guess_languages,
     strange_languages,
 )
-from pecl.errors import ConfigError
-from pecl.experiment.training_text import load_text
 
 pytest.importorskip("lingua")
 
@@ -108,7 +108,7 @@ def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
 
 
 def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatch):
-    monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
+    monkeypatch.setattr(pecl.language.language_guess, "can_guess", lambda: False)
     with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua and wordfreq: pip"):
         guess_languages(["ein Hund"], ["en"])
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None  # which are swapped
@@ -135,7 +135,7 @@ def test_swapped_columns_and_other_languages_are_said(target, english, said):
 
 def test_of_a_handful_of_pairs_and_of_words_of_no_language_nothing_is_said(monkeypatch):
     assert strange_languages(ENGLISH, GERMAN, "de") is None
-    monkeypatch.setattr(pecl.data.language_guess, "LOOKED_AT", 10)  # evenly spread: half of them are French
+    monkeypatch.setattr(pecl.language.language_guess, "LOOKED_AT", 10)  # evenly spread: half of them are French
     assert strange_languages((FRENCH * 3)[:9] + (GERMAN * 3)[:10], (ENGLISH * 5)[:19], "de") is None
     assert strange_languages(sentences(40), sentences(40, seed=1), "de") is None
 

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
-from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD
-from pecl.data.normalization import normalize_text
-from pecl.data.restoring import restored
 from pecl.errors import ConfigError, install
+from pecl.language.languages import ENGLISH, LANGUAGES, WIDESPREAD
+from pecl.language.normalization import normalize_text
+from pecl.language.restoring import restored
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
