@@ -68,7 +68,7 @@ def _copy(
         max_length=tower.max_length,
         pooling=tower.pooling,
         clean=tower.clean,
-        respells=tower.respells,
+        transliterates=tower.transliterates,
         fingerprint=fingerprint,
     )
     copied.lock = tower.lock

@@ -86,9 +86,9 @@ def _key(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | N
     language = language or tower.language
     normalization = [NORMALIZATION, language]  # capitals become lower case by the language's rules
     settings = [sha256_json(identity), tower.text_prefix, tower.max_length, *normalization, sha256_lines(texts)]
-    respelling = None if language is None else tower.respelling(language)
-    if respelling is not None:
-        settings += [respelling.letters]
+    transliteration = None if language is None else tower.transliteration(language)
+    if transliteration is not None:
+        settings += [transliteration.letters]
 
     if tower.names_languages:
         settings += [language or around(tower.tokenizer)[0]]

@@ -54,8 +54,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
         clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for
             none.
-        respells: whether texts in some scripts are first written in another script, see
-            `pecl.language.respelling`.
+        transliterates: whether texts in some scripts are first written in another script, see
+            `pecl.language.transliteration`.
         fingerprint: fingerprint of the weights, if it is known; by default it is computed at first
             use.
     """
@@ -71,7 +71,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         max_length: int = 128,
         pooling: str = "mean",
         clean: str = "",
-        respells: bool = False,
+        transliterates: bool = False,
         fingerprint: str | None = None,
     ) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.max_length = max_length
         self.pooling = pooling
         self.clean = clean
-        self.respells = respells
+        self.transliterates = transliterates
         # of texts whose language is not given: that of an adapter merged into it
         self.language: str | None = None
         self.adapter: RowAdapter | None = None

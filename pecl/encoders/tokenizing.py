@@ -15,7 +15,7 @@ from pecl.encoders.lock import Lock
 from pecl.errors import ConfigError, DataError
 from pecl.language.languages import LANGUAGES, find_name, language_name
 from pecl.language.normalization import normalize_text
-from pecl.language.respelling import Respelling, shipped_respelling
+from pecl.language.transliteration import Transliteration, shipped_transliteration
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,8 +35,8 @@ class Tokenizing:
     clean: str
     language: str | None  # of texts whose language is not given; None for the tokenizer's default
     name: str
-    # whether texts in some scripts are first written in another one, see `pecl.language.respelling`
-    respells: bool
+    # whether texts in some scripts are first written in another one, see `pecl.language.transliteration`
+    transliterates: bool
     lock: Lock
 
     @property
@@ -62,7 +62,7 @@ class Tokenizing:
         Args:
             texts: one text or N texts.
             language: the language of all texts, or of each, (N,), by any of its names. It changes
-                nothing unless the tower has language tokens or respells the language's script. None
+                nothing unless the tower has language tokens or transliterates the language's script. None
                 is the tower's own: that of an adapter that was merged into it, or else the
                 tokenizer's default, which is English.
 
@@ -101,10 +101,10 @@ class Tokenizing:
             raise DataError(f"language: expected a language for each of {number} texts, got {language!r}")
         return language
 
-    def respelling(self, language: str) -> Respelling | None:
+    def transliteration(self, language: str) -> Transliteration | None:
         """Return the map through which the tower reads texts of `language`; None if it reads their own letters."""
-        code = find_name(language, LANGUAGES) if self.respells else None
-        return None if code is None else shipped_respelling(code)
+        code = find_name(language, LANGUAGES) if self.transliterates else None
+        return None if code is None else shipped_transliteration(code)
 
     def as_read(self, texts: Sequence[str], languages: Sequence[str] | None = None) -> list[str]:
         """Return texts as the tower reads them: see `normalize_text`, and in the letters of another script if it needs.
@@ -115,13 +115,13 @@ class Tokenizing:
             return [normalize_text(text) for text in texts]
 
         codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
-        maps = {name: self.respelling(name) for name in codes}
+        maps = {name: self.transliteration(name) for name in codes}
 
         spellings = list[str]()
         for text, name in zip(texts, languages, strict=True):
             text = normalize_text(text, codes[name])
-            respell = maps[name]
-            spellings.append(text if respell is None else respell(text))
+            write_in_other_script = maps[name]
+            spellings.append(text if write_in_other_script is None else write_in_other_script(text))
 
         return spellings
 

@@ -19,7 +19,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.spec import parse_adapter
 from pecl.adapters.training_pairs import TrainingPairs
 from pecl.errors import ConfigError, DataError, WeightsError
-from pecl.language.respelling import shipped_respelling
+from pecl.language.transliteration import shipped_transliteration
 
 LANGUAGES = ("de", "cs", "fr")
 MIXED = [LANGUAGES[i] for i in (0, 1, 2, 2, 1, 0, 0, 0, 1, 2, 0, 1)]
@@ -156,8 +156,8 @@ def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_a
 
 def test_cut_texts_are_counted_in_the_letters_that_the_tower_reads():
     tower, text = tower_of("bert", torch.float32), " ".join(["بنجر"] * 9)
-    tower.respells, tower.max_length = True, 30
-    bank, read = AdapterBank(tower, plain=["bjn_arab"]), shipped_respelling("bjn_arab")(text)
+    tower.transliterates, tower.max_length = True, 30
+    bank, read = AdapterBank(tower, plain=["bjn_arab"]), shipped_transliteration("bjn_arab")(text)
     token_ids = bank.tokenize([text], [None], ["bjn_arab"])
     assert bank.whole_lengths([text], token_ids, [None], ["bjn_arab"]) == {0: (len(read) + 2, 30)}
 

@@ -266,7 +266,7 @@ def test_heads_of_several_layers_are_trained_and_merged():
 
 def test_a_merged_tower_keeps_the_towers_settings():
     tower = tower_of("bert")
-    changed = {"pooling": "lasttoken", "max_length": 77, "text_prefix": "q: ", "clean": "lower", "respells": True}
+    changed = {"pooling": "lasttoken", "max_length": 77, "text_prefix": "q: ", "clean": "lower", "transliterates": True}
     vars(tower).update(changed)
     merged = merge_slot(filled(tower, "lora"), 0)
     assert vars(merged).items() >= (changed | {"name": tower.name, "tokenizer": tower.tokenizer}).items()

@@ -39,9 +39,9 @@ def test_token_ids_are_written_once_and_made_anew_where_damaged(all_are_long, mo
         assert list(tokens_of(tower, TEXTS)) == expected
     tower.max_length = 7  # other token ids
     assert list(tokens_of(tower, TEXTS)) == tower.tokenize(TEXTS) != expected
-    tower.max_length, tower.respells = 128, True
-    respelled = tower.tokenize(TEXTS, "bjn_arab")
-    assert list(tokens_of(tower, TEXTS, "bjn_arab")) == respelled != expected
+    tower.max_length, tower.transliterates = 128, True
+    transliterated = tower.tokenize(TEXTS, "bjn_arab")
+    assert list(tokens_of(tower, TEXTS, "bjn_arab")) == transliterated != expected
     content = bytearray(found.path.read_bytes())
     content[-1] ^= 1
     found.path.write_bytes(content)

@@ -184,7 +184,7 @@ def refused(tower: Tower, package: str, expected: str) -> ConfigError:
 def check_portable(tower: Tokenizing, *languages: str | None) -> None:
     """Raise ConfigError if no other package can embed as the tower does.
 
-    That is so if the tower's vocabulary is trimmed, or if it respells texts of one of `languages`.
+    That is so if the tower's vocabulary is trimmed, or if it transliterates texts of one of `languages`.
     """
     if left_out(tower.backbone):
         raise ConfigError(
@@ -193,7 +193,7 @@ def check_portable(tower: Tokenizing, *languages: str | None) -> None:
         )
 
     for language in filter(None, languages):
-        if tower.respelling(language) is not None:
+        if tower.transliteration(language) is not None:
             raise ConfigError(
                 f"text tower {tower.name} reads {language_name(language)} in the letters of another script, which no "
                 "other package does: expected an adapter of another language; `pecl serve` embeds this one"

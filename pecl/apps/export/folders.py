@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pecl.apps.export import contract
-from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, RESPELLS, Normalize
+from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, TRANSLITERATES, Normalize
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, not_none
@@ -266,11 +266,14 @@ def write_modules(tower: MultilingualTextEncoder, kinds: Mapping[str, str], fold
 
     The default prompt is the tower's prefix. The prompts `query` and `document` are the same, since
     the library's `encode_query` and `encode_document` use these, which are empty by default. pecl
-    reads from this file, too, how the tower cleans and respells texts.
+    reads from this file, too, how the tower cleans and transliterates texts.
     """
     prompts = dict.fromkeys(("text", "query", "document"), tower.text_prefix) if tower.text_prefix else {}
     settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}
-    write_json(folder / "config_sentence_transformers.json", settings | {CLEAN: tower.clean, RESPELLS: tower.respells})
+    write_json(
+        folder / "config_sentence_transformers.json",
+        settings | {CLEAN: tower.clean, TRANSLITERATES: tower.transliterates},
+    )
     modules = [
         {"idx": i, "name": str(i), "path": subfolder, "type": CLASSES[kind]}
         for i, (subfolder, kind) in enumerate(kinds.items())

@@ -101,7 +101,7 @@ def load_mini_text(
         head,
         name=MINI_POOLED if heads is None else MINI,
         text_prefix=TEXT_PREFIX,
-        respells=True,
+        transliterates=True,
         fingerprint=FINGERPRINT if is_shipped else None,
     )
     encoder.weights_path = unpacked_path(TEXT_WHEEL.sha256)

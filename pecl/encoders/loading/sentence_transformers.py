@@ -31,9 +31,9 @@ POOLING_FLAGS = {
 }
 # Settings of the Normalize that an export of pecl appends; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
-# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower respells
+# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower transliterates
 # texts
-CLEAN, RESPELLS = "pecl_clean", "pecl_respells"
+CLEAN, TRANSLITERATES = "pecl_clean", "pecl_transliterates"
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {layer.__name__: layer for layer in (nn.Identity, nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh)}
 
@@ -76,7 +76,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]
         raise WeightsError(f"{prompts}: {unknown('cleaning of texts', str(clean), CLEANINGS)}")
 
     around: dict[str, Any] = {"text_prefix": prefix, "longest": settings.get("max_seq_length")}
-    around["respells"] = prompt_settings.get(RESPELLS) is True
+    around["transliterates"] = prompt_settings.get(TRANSLITERATES) is True
     around |= {} if clean is None else {"clean": clean}
     if pooling is not None:
         around |= {"pooling": _pooling(pooling / "config.json", prefix), "head": _head(modules[2:], folder, dtype)}

@@ -130,8 +130,10 @@ def test_an_export_that_differs_is_refused_by_its_text_and_leaves_nothing(tmp_pa
 
 
 @pytest.mark.parametrize("export", EXPORTS)
-def test_a_language_that_is_respelled_goes_into_no_export(export, tmp_path, monkeypatch):
-    monkeypatch.setattr(MultilingualTextEncoder, "respelling", lambda _, language: str if language == "cs" else None)
+def test_a_language_that_is_transliterated_goes_into_no_export(export, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        MultilingualTextEncoder, "transliteration", lambda _, language: str if language == "cs" else None
+    )
     found = measure("prefix", export, "words", tmp_path)
     assert "reads Czech (cs) in the letters of another script, which no other package does" in found
     assert not (tmp_path / "out").exists()
@@ -163,11 +165,11 @@ def test_a_missing_package_is_said(tmp_path, monkeypatch, caplog):
     assert "sentence-transformers is not installed: its embeddings were not compared" in caplog.text
 
 
-def test_pecl_keeps_the_cleaning_the_respelling_and_the_fingerprint(tmp_path):
+def test_pecl_keeps_the_cleaning_the_transliteration_and_the_fingerprint(tmp_path):
     tower = load_text_encoder(source("open-clip-siglip"))
-    tower.respells = True  # the fingerprint does not have it
+    tower.transliterates = True  # the fingerprint does not have it
     folder = save_text_encoder(tower, tmp_path / "out")
     found = load_text_encoder(folder)
-    assert (found.clean, found.respells, found.fingerprint) == ("canonicalize", True, tower.fingerprint)
+    assert (found.clean, found.transliterates, found.fingerprint) == ("canonicalize", True, tower.fingerprint)
     text = ["dogs &amp; cats"]  # an entity, which only the cleaning itself undoes
     torch.testing.assert_close(found.encode_text(text), tower.encode_text(text))

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 from helpers.tiny import tiny_tower
-from make_respellings import learn_respelling
+from make_transliterations import learn_transliteration
 
 from pecl.adapters.merge import second_tower
 from pecl.data.captions import ParallelCaptions
 from pecl.experiment.towers import trim_to_texts
-from pecl.language.respelling import FOLDER, Respelling, shipped_respelling
+from pecl.language.transliteration import FOLDER, Transliteration, shipped_transliteration
 
 LETTERS = {"A": "m", "B": "t", "C": "ng", "D": "s", "E": ""}
 
@@ -29,32 +29,32 @@ def sentences(count, seed):
 
 
 def test_a_rule_is_learned_and_holds_for_new_words():
-    respelling = learn_respelling("xx", *sentences(800, seed=1))
+    transliteration = learn_transliteration("xx", *sentences(800, seed=1))
     texts, others = sentences(200, seed=2)
     pairs = [
         pair
         for text, other in zip(texts, others, strict=True)
         for pair in zip(text.split(), other.split(), strict=True)
     ]
-    right = sum(respelling(word) == other for word, other in pairs) / len(pairs)
+    right = sum(transliteration(word) == other for word, other in pairs) / len(pairs)
     assert right > 0.95
-    assert respelling("ABA, BAD؟") == "mtm, tmas?"  # marks stay, or become those of the other script
-    assert respelling("1 Z") == "1 Z"  # what was never seen stays
+    assert transliteration("ABA, BAD؟") == "mtm, tmas?"  # marks stay, or become those of the other script
+    assert transliteration("1 Z") == "1 Z"  # what was never seen stays
 
 
 def test_sentences_with_another_number_of_words_teach_nothing():
-    assert learn_respelling("xx", ["AB CD", "A"], ["one", "two words"]) == Respelling("xx", {})
+    assert learn_transliteration("xx", ["AB CD", "A"], ["one", "two words"]) == Transliteration("xx", {})
 
 
 def test_shipped_maps_are_of_scripts_and_a_tower_reads_through_them(monkeypatch):
     assert {path.stem for path in FOLDER.glob("*.json")} == {"ace_arab", "bjn_arab"}
-    assert shipped_respelling("de") is None
-    banjar = shipped_respelling("bjn_arab")
+    assert shipped_transliteration("de") is None
+    banjar = shipped_transliteration("bjn_arab")
     assert banjar.language == "bjn"
     assert banjar("بنجر").isascii()
     tower, text = tiny_tower(), "بنجر"
     plain = tower.tokenize([text], ["bjn_arab"])
-    monkeypatch.setattr(tower, "respells", True)
+    monkeypatch.setattr(tower, "transliterates", True)
     assert tower.tokenize([text, text], ["bjn_arab", "de"]) == [*tower.tokenize([banjar(text)]), *plain]
     assert tower.tokenize(text, "bjn_arab") == tower.tokenize([banjar(text)])
     assert second_tower(tower).tokenize([text], ["bjn_arab"]) == tower.tokenize([banjar(text)])

@@ -1,6 +1,6 @@
-"""Respelling: texts of a language in one script, written in the letters of another script that a tower reads better.
+"""Transliteration: texts of a language, written in the letters of another script that a tower reads better.
 
-`scripts/make_respellings.py` learns the maps from sentences that people wrote in both scripts. A
+`scripts/make_transliterations.py` learns the maps from sentences that people wrote in both scripts. A
 letter is replaced according to the longest context around it in the map.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pecl.files import load_json
 
-FOLDER = Path(__file__).with_name("respellings")
+FOLDER = Path(__file__).with_name("transliterations")
 WORD = re.compile(r"[\w'’-]+")
 WINDOWS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (3, 3))  # letters before and after
 _EDGE = "^"  # before and after a word
@@ -20,7 +20,7 @@ _MARKS = str.maketrans({"،": ",", "؛": ";", "؟": "?", "۔": "."})
 
 
 @dataclass(frozen=True)
-class Respelling:
+class Transliteration:
     """A learned map."""
 
     language: str  # code of the language and script that the result is in
@@ -39,10 +39,10 @@ class Respelling:
 
 
 @lru_cache(maxsize=8)
-def shipped_respelling(code: str) -> Respelling | None:
+def shipped_transliteration(code: str) -> Transliteration | None:
     """Return the shipped map for a language and script, such as `ace_arab`; None if there is none."""
     path = FOLDER / f"{code}.json"
-    return Respelling(**load_json(path)) if path.exists() else None
+    return Transliteration(**load_json(path)) if path.exists() else None
 
 
 @lru_cache(maxsize=1 << 17)

@@ -1,6 +1,6 @@
-"""Learn maps of letters between scripts from Seed, and write the reliable maps into `pecl/language/respellings`.
+"""Learn maps of letters between scripts from Seed; write the reliable ones into `pecl/language/transliterations`.
 
-    python scripts/make_respellings.py
+    python scripts/make_transliterations.py
 
 A map spells text of one script in another script of the same language. It is written if both
 scripts have the same number of words in most sentences, and if the map spells most words of the
@@ -22,7 +22,7 @@ import numpy as np
 
 from pecl.data.registry import load_dataset
 from pecl.files import write_json
-from pecl.language.respelling import FOLDER, WINDOWS, WORD, Respelling, windows_of
+from pecl.language.transliteration import FOLDER, WINDOWS, WORD, Transliteration, windows_of
 
 SCRIPTS = {"bjn_arab": "bjn", "ace_arab": "ace", "taq_tfng": "taq", "ks_deva": "ks", "kr_arab": "kr"}
 # minimum share of sentences with the same number of words, and of words that are spelled as people
@@ -46,17 +46,17 @@ def main() -> None:
             print(f"{code}: the same number of words as {other} in only {share:.2f} of the sentences")
             continue
 
-        respelling = learn_respelling(other, *train)
-        right = accuracy(respelling, *dev)
+        transliteration = learn_transliteration(other, *train)
+        right = accuracy(transliteration, *dev)
         if right >= LEAST:
-            write_json(FOLDER / f"{code}.json", asdict(respelling), indent=None)
+            write_json(FOLDER / f"{code}.json", asdict(transliteration), indent=None)
         print(f"{code}: {share:.2f} of the sentences have as many words in {other}, {right:.2f} of the words are right")
 
 
-def accuracy(respelling: Respelling, texts: tuple[str, ...], others: tuple[str, ...]) -> float:
+def accuracy(transliteration: Transliteration, texts: tuple[str, ...], others: tuple[str, ...]) -> float:
     """Return the share of words that are spelled as in `others`, over texts with the same number of words."""
     words = [
-        respelling(word) == other
+        transliteration(word) == other
         for text, spelled in zip(texts, others, strict=True)
         for word, other in zip(WORD.findall(text), WORD.findall(spelled.lower()), strict=False)
         if len(WORD.findall(text)) == len(WORD.findall(spelled))
@@ -64,7 +64,7 @@ def accuracy(respelling: Respelling, texts: tuple[str, ...], others: tuple[str, 
     return sum(words) / len(words)
 
 
-def learn_respelling(language: str, texts: Iterable[str], others: Iterable[str]) -> Respelling:
+def learn_transliteration(language: str, texts: Iterable[str], others: Iterable[str]) -> Transliteration:
     """Learn the map from texts to their spellings `others`, which are in the script of `language`."""
     counts = Counter[tuple[str, str]]()
     for text, other in zip(texts, others, strict=True):
@@ -72,7 +72,7 @@ def learn_respelling(language: str, texts: Iterable[str], others: Iterable[str])
         if len(pair[0]) == len(pair[1]):
             counts.update(zip(*pair, strict=True))
     aligned = _align([(*words, count) for words, count in counts.items() if len(words[1]) <= MOST * len(words[0])])
-    return Respelling(language, _rules(aligned))
+    return Transliteration(language, _rules(aligned))
 
 
 def _align(words: Sequence[tuple[str, str, int]]) -> list[tuple[str, list[str], int]]:
