@@ -27,6 +27,7 @@ from pecl.errors import DataError, one_line
 from pecl.files.digests import sha256_bytes, sha256_file
 from pecl.files.progress import Bar
 from pecl.files.reading import read_regular
+from pecl.files.tiff import check_tags
 
 # Pixels up to which a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
 WHOLE = 89_478_485
@@ -34,6 +35,9 @@ WHOLE = 89_478_485
 # that is reduced at most 9 (progressive CMYK): 4.3 GB in addition to the bytes of the file itself.
 PIXELS = 2 * WHOLE
 JPEG_PIXELS = 500_000_000
+MAX_RATIO = 200  # of the longer to the shorter side: towers enlarge an image until its shorter side fits
+MAX_FILE_BYTES = 2 << 30
+MAX_EXIF_BYTES = 4 << 20
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")  # JPEG includes cameras' MPO
 _PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that adds it to Pillow
@@ -65,9 +69,14 @@ def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | N
 
     Raises:
         UnidentifiedImageError: it is damaged, or of another format; the message names a package that reads it.
-        TooManyPixelsError: it has more pixels.
+        TooManyPixelsError: it has more pixels, or is too narrow.
     """
     image = _identify(content, formats)
+    short, long = sorted(image.size)
+    if long > MAX_RATIO * short:
+        raise TooManyPixelsError(
+            f"expected at most {MAX_RATIO} times as long as wide, got {image.width:,} x {image.height:,}"
+        )
     is_jpeg = image.format in ("JPEG", "MPO")
     most = most or (JPEG_PIXELS if is_jpeg else PIXELS)
 
@@ -99,12 +108,15 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
     """Open an image of any size in the first format that accepts it."""
     _load_plugins()
     reasons: list[str] = []
-    for opens, accepts in (Image.OPEN[name] for name in formats if name in Image.OPEN):
+    for name in filter(Image.OPEN.__contains__, formats):
+        opens, accepts = Image.OPEN[name]
         try:
             accepted = accepts is None or accepts(content[:16])
             if isinstance(accepted, str):  # Pillow was built without the library of this format
                 reasons.append(accepted)
             elif accepted:
+                if name == "TIFF":
+                    check_tags(content)
                 return opens(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # `Image.open` ignores them, too
             reasons.append(str(error))
@@ -134,7 +146,17 @@ def is_plain(image: Image.Image) -> bool:
 
 
 def _is_upright(image: Image.Image) -> bool:
-    return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return read_exif(image).get(ExifTags.Base.Orientation, 1) == 1
+
+
+def read_exif(image: Image.Image) -> Image.Exif:
+    """Return the EXIF of an image, whose values are decoded when they are read; raise ValueError if it is too long."""
+    exif = image.getexif()
+    for name in ("exif", "Raw profile type exif"):
+        size = len(image.info.get(name) or b"")
+        if size > MAX_EXIF_BYTES:
+            raise ValueError(f"expected at most {MAX_EXIF_BYTES:,} bytes of EXIF, got {size:,}")
+    return exif
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -143,7 +165,7 @@ def _upright(image: Image.Image) -> Image.Image:
     `ImageOps.exif_transpose` also writes the EXIF again, which fails if a tag has a value that Pillow cannot write.
     """
     image.load()  # turns a TIFF, and then changes its orientation
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    turn = _TURNS.get(read_exif(image).get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)
 
 
@@ -240,7 +262,7 @@ class ImageFiles:
         """Return image `index` as `to_rgb` makes it; raise DataError as `ImageSource`. The file is read once."""
         path = self.paths[index]
         try:
-            content = read_regular(path)
+            content = read_regular(path, MAX_FILE_BYTES)
             if expected is None or sha256_bytes(content) == expected:
                 return decode_picture(content)
         except Exception as error:  # Pillow raises any exception

@@ -10,10 +10,15 @@ from typing import Any, BinaryIO
 HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it again"
 
 
-def read_regular(path: str | Path) -> bytes:
-    """Return the content of a regular file; raise OSError as `open_regular`."""
+def read_regular(path: str | Path, max_bytes: int | None = None) -> bytes:
+    """Return the content of a regular file; raise OSError as `open_regular`, ValueError if it is longer."""
     with open_regular(path) as file:
-        return file.read()
+        if max_bytes is None:
+            return file.read()
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"expected at most {max_bytes:,} bytes")
+    return content
 
 
 def open_regular(path: str | Path) -> BinaryIO:

@@ -13,59 +13,52 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from xml.etree.ElementTree import Element
 
-from defusedxml.ElementTree import fromstring
 from PIL import ExifTags, ImageFile, IptcImagePlugin
 
+from pecl.apps.search.xmp import MAX_BYTES, read_properties
 from pecl.data.custom.photographs import Photograph
-from pecl.files import open_regular, read_regular
-from pecl.files.images import open_picture
+from pecl.files import read_regular
+from pecl.files.images import MAX_FILE_BYTES, open_picture, read_exif
 
 logger = logging.getLogger(__name__)
 
-SIDECAR_BYTES = 4 << 20  # of a sidecar; longer ones count as broken
+MAX_CHARACTERS = 1 << 16  # of the texts of a photograph, and of its names; the rest is cut off
 
-_MWG = "{http://www.metadataworkinggroup.com/schemas/regions/}"
-_IPTC_EXTENSION = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
-_TEXTS = {
-    "{http://purl.org/dc/elements/1.1/}title",
-    "{http://purl.org/dc/elements/1.1/}description",
-    "{http://purl.org/dc/elements/1.1/}subject",
-    "{http://ns.adobe.com/photoshop/1.0/}Headline",
-    "{http://ns.adobe.com/photoshop/1.0/}City",
-    "{http://ns.adobe.com/photoshop/1.0/}State",
-    "{http://ns.adobe.com/photoshop/1.0/}Country",
-    "{http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/}Location",
-    "{http://ns.iview-multimedia.com/mediapro/1.0/}CatalogSets",
-}
-_PEOPLE = {
-    f"{_IPTC_EXTENSION}PersonInImage",
-    f"{_IPTC_EXTENSION}PersonName",
-    "{http://ns.microsoft.com/photo/1.2/t/Region#}PersonDisplayName",
-    "{http://ns.iview-multimedia.com/mediapro/1.0/}People",
-}
-_TREES = {  # keywords with the keywords above them: People/Marie
-    "{http://ns.adobe.com/lightroom/1.0/}hierarchicalSubject": "|",
-    "{http://www.digikam.org/ns/1.0/}TagsList": "/",
-    "{http://ns.microsoft.com/photo/1.0/}LastKeywordXMP": "/",
-    "{http://ns.microsoft.com/photo/1.0}LastKeywordXMP": "/",  # as exiftool writes it
-}
-_REGION_NAME, _REGION_TYPE = f"{_MWG}Name", f"{_MWG}Type"
+_TEXTS = frozenset(
+    {
+        "dc:title",
+        "dc:description",
+        "dc:subject",
+        "photoshop:Headline",
+        "photoshop:City",
+        "photoshop:State",
+        "photoshop:Country",
+        "Iptc4xmpCore:Location",
+        "mediapro:CatalogSets",
+    }
+)
+_PEOPLE = frozenset(
+    {"Iptc4xmpExt:PersonInImage", "Iptc4xmpExt:PersonName", "MPReg:PersonDisplayName", "mediapro:People"}
+)
+# keywords with the keywords above them, such as People/Marie, and what separates them
+_TREES = {"lr:hierarchicalSubject": "|", "digiKam:TagsList": "/", "MicrosoftPhoto:LastKeywordXMP": "/"}
+_REGION_NAME = "mwg-rs:Name"
 _NO_PERSON = ("Focus", "BarCode")  # types of regions that have no name of a person or pet
 # The first part of a keyword for a person, as digiKam names it in the languages of the search page
 _PEOPLE_ROOTS = frozenset(
     "people personen personnes lidé ľudia osoby personas persone kişiler люди 人物 사람 watu".split()  # noqa: SIM905
 )
-_TAKEN = ("{http://ns.adobe.com/exif/1.0/}DateTimeOriginal", "{http://ns.adobe.com/photoshop/1.0/}DateCreated")
-_DIGITIZED = ("{http://ns.adobe.com/xap/1.0/}CreateDate",)
+_TAKEN = ("exif:DateTimeOriginal", "photoshop:DateCreated")
+_DIGITIZED = ("xmp:CreateDate",)
 # title, keywords, places, headline, caption
 _IPTC = {(2, number) for number in (5, 25, 90, 92, 95, 101, 105, 120)}
 _IPTC_DATE = (2, 55)
+_IPTC_TAG = 33723  # in a TIFF
 # title, comment, keywords and subject as Windows writes them, in UTF-16
 _XP = (0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)
-_DATES = {*_TAKEN, *_DIGITIZED}
-_PROPERTIES = {*_TEXTS, *_PEOPLE, *_TREES, *_DATES, _REGION_NAME}
+_DATES = frozenset({*_TAKEN, *_DIGITIZED})
+_PROPERTIES = _TEXTS | _PEOPLE | _TREES.keys() | _DATES | {_REGION_NAME}
 _DAY = re.compile(r"(\d{4})[:-]?(\d\d)[:-]?(\d\d)", re.ASCII)
 _MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d\d))?$", re.ASCII)
 
@@ -104,46 +97,41 @@ def describe(root: Path, photograph: Photograph) -> Described:
     metadata = _Metadata(texts=[path.stem], names=[*path.parent.parts])
 
     is_broken = False
-
     for sidecar in photograph.sidecars:
         try:
-            _read_xmp(_read_sidecar(root / sidecar.name), metadata)
-        except Exception as error:  # the XML reader raises many kinds
+            _read_xmp(read_regular(root / sidecar.name, MAX_BYTES), metadata)
+        except Exception as error:  # of the file, or of its XML
             logger.info("%s is not read: %s", sidecar.name, error)
             is_broken = True
 
     try:
-        with open_picture(read_regular(root / photograph.name)) as image:
+        with open_picture(read_regular(root / photograph.name, MAX_FILE_BYTES)) as image:
             for read in (_read_exif, _read_packet, _read_iptc):
                 try:
                     read(image, metadata)
-                except Exception:  # Pillow raises many kinds; the photograph is indexed all the same
+                except Exception:  # Pillow raises any exception; the photograph is indexed all the same
                     is_broken = True
-    except (OSError, ValueError) as error:  # it was readable a moment ago; the next update lists it
+    except Exception as error:  # it was readable a moment ago
         logger.info("%s: only its path and its sidecars are searched: %s", photograph.name, error)
+        is_broken = True
 
     taken = next(_valid_days([*metadata.taken, *metadata.digitized]), None)
-    return Described(_lines(metadata.texts), _lines(metadata.names), taken, sidecar_state(photograph), is_broken)
+    texts, names = _lines(metadata.texts), _lines(metadata.names)
+    if max(len(texts), len(names)) > MAX_CHARACTERS:
+        texts, names = texts[:MAX_CHARACTERS], names[:MAX_CHARACTERS]
+        is_broken = True
+    return Described(texts, names, taken, sidecar_state(photograph), is_broken)
 
 
 def _lines(texts: Iterable[str]) -> str:
     return "\n".join(dict.fromkeys(filter(None, map(str.strip, texts))))
 
 
-def _read_sidecar(path: Path) -> bytes:
-    """Return the content of a sidecar; raise ValueError if it is longer than `SIDECAR_BYTES`."""
-    with open_regular(path) as file:
-        content = file.read(SIDECAR_BYTES + 1)
-    if len(content) > SIDECAR_BYTES:
-        raise ValueError(f"expected at most {SIDECAR_BYTES:,} bytes")
-    return content
-
-
 def _read_exif(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
     if image.format == "PNG" and "exif" not in image.info:
         return  # Pillow would decode the whole picture to look for it
 
-    exif = image.getexif()
+    exif = read_exif(image)
     metadata.texts.append(_text(exif.get(ExifTags.Base.ImageDescription, "")))
     metadata.texts += [
         exif[tag].decode("utf-16-le", "replace").rstrip("\0") for tag in _XP if isinstance(exif.get(tag), bytes)
@@ -161,10 +149,14 @@ def _read_exif(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
 def _read_packet(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if packet:
-        _read_xmp(packet.encode("utf-8") if isinstance(packet, str) else bytes(packet), metadata)
+        _read_xmp(packet.encode("utf-8") if isinstance(packet, str) else packet, metadata)
 
 
 def _read_iptc(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
+    block = getattr(image, "tag_v2", {}).get(_IPTC_TAG)  # of a TIFF; a segment of a JPEG is short
+    if isinstance(block, bytes) and len(block) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES:,} bytes of IPTC")
+
     records: dict[Any, Any] = IptcImagePlugin.getiptcinfo(image) or {}
     values = {key: value if isinstance(value, list) else [value] for key, value in records.items()}
     metadata.texts += [_text(value) for key in _IPTC for value in values.get(key, [])]
@@ -172,12 +164,13 @@ def _read_iptc(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
 
 
 def _read_xmp(content: bytes, metadata: _Metadata) -> None:
-    """Read a packet of XMP; raise an exception if it is no XML, or has a document type and with it entities."""
+    """Read a packet of XMP; raise an exception as `read_properties`."""
     days: dict[str, str] = {}
-    for name, value, region in _properties(fromstring(content.strip(b"\0 \r\n\t"), forbid_dtd=True)):
+    for found in read_properties(content, _PROPERTIES):
+        name, value = found.name, found.text
         if name in _TEXTS:
             metadata.texts.append(value)
-        elif name in _PEOPLE or (name == _REGION_NAME and region not in _NO_PERSON):
+        elif name in _PEOPLE or (name == _REGION_NAME and found.region not in _NO_PERSON):
             metadata.names.append(value)
         elif name in _TREES:
             root, _, person = value.strip().partition(_TREES[name])
@@ -190,25 +183,6 @@ def _read_xmp(content: bytes, metadata: _Metadata) -> None:
 
     metadata.taken += [days[name] for name in _TAKEN if name in days]
     metadata.digitized += [days[name] for name in _DIGITIZED if name in days]
-
-
-def _properties(packet: Element) -> Iterator[tuple[str, str, str | None]]:
-    """Yield the properties that are read: the name, each text of its value, and the type of a region around it.
-
-    A property is an attribute or an element; the items of an element's list are elements within it.
-    Each element is visited once: a packet may come from anybody, and be nested deeply.
-    """
-    waiting: list[tuple[Element, str, str | None]] = [(packet, "", None)]
-    while waiting:
-        element, name, region = waiting.pop()
-        name = element.tag if element.tag in _PROPERTIES else name
-        region = element.get(_REGION_TYPE) or element.findtext(_REGION_TYPE) or region
-        if name and element.text and element.text.strip():
-            yield name, element.text, region
-        for attribute, value in element.attrib.items():
-            if attribute in _PROPERTIES:
-                yield attribute, value, region
-        waiting += [(child, name, region) for child in reversed(element)]
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from helpers.small_index import COUNT, paint
 
 import pecl
 from pecl.apps.search.build import build_index
-from pecl.apps.search.metadata import SIDECAR_BYTES
+from pecl.apps.search.xmp import MAX_BYTES
 from pecl.cli import main
 
 EXIF = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:xap="http://ns.adobe.com/xap/1.0/"'
@@ -82,7 +82,8 @@ def test_the_day_of_a_sidecar_precedes_that_of_the_photograph_except_the_day_of_
         b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><x>&b;</x>',
         b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>',
         b'<!DOCTYPE x SYSTEM "http://localhost:1/x.dtd"><x/>',
-        b"<x>" + b" " * SIDECAR_BYTES + b"</x>",
+        b"<x>" + b" " * MAX_BYTES + b"</x>",
+        b"<x>" * 1100 + b"</x>" * 1100,
     ],
 )
 def test_a_broken_or_hostile_sidecar_is_counted_and_the_photograph_is_indexed(photographs, capsys, content):
@@ -94,7 +95,7 @@ def test_a_broken_or_hostile_sidecar_is_counted_and_the_photograph_is_indexed(ph
 
 
 def test_properties_within_properties_are_read_once(photographs):
-    depth = 20_000
+    depth = 990
     spaces = 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
     write_sidecar(photographs / "00.xmp", "", spaces, "<dc:subject>" * depth + "Eiffelturm" + "</dc:subject>" * depth)
     assert build_index(photographs).broken == 0
