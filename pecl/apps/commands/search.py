@@ -50,9 +50,7 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.argument("--minus", "negative query: its embedding is subtracted", metavar="TEXT"),
     cli.argument("--after", "taken on this day or later, such as 2019-07-14 or 2019", metavar="DAY"),
     cli.argument("--before", "taken before this day", metavar="DAY"),
-    cli.choice(
-        "--words", "photographs with names of the query come first: of people, places, folders (default: yes)", True
-    ),
+    cli.choice("--words", "names in the query count: of people, places, folders (default: yes)", True),
     cli.argument("--top", "photographs to show (default: 10)", type=int, default=10, metavar="K"),
     cli.choice(
         "--correct-hubs", "for a text, rank photographs lower that are close to many captions (default: yes)", True
@@ -165,7 +163,7 @@ def _search_index(
         "adapter": None,
         "mixed": {},
         **facts,
-        "words": selection.words,
+        "names": [name._asdict() for name in selection.names],
         "days": selection.dated and selection.dated.to_json(),
         "note": note,
         "hubs_corrected": corrected,

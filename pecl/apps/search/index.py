@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pecl.encoders.text import MultilingualTextEncoder
 
 TOP_LIMIT = 1_000_000  # photographs of an answer
+_SAMPLE = 256  # photographs from which the spread of a query's scores is known
 
 
 class Hit(NamedTuple):
@@ -41,7 +42,7 @@ class Hit(NamedTuple):
     score: float
     id: str  # 32 hexadecimal digits, see `photograph_id`
     fingerprint: str  # hash of its content, by which `read_thumbnail` finds its thumbnail
-    named: bool = False  # whether it has names of the query, which puts it before the others
+    named: bool = False  # whether a name of the query puts it before the others
 
 
 class ImageIndex:
@@ -246,6 +247,7 @@ class ImageIndex:
         before: str | None = None,
         folder: str = "",
         languages: Sequence[str] | None = None,
+        not_names: Sequence[str] = (),
     ) -> Selection:
         """Select photographs for `search` by the words of a query, days and a folder.
 
@@ -255,12 +257,15 @@ class ImageIndex:
             before: only photographs that were taken before this day.
             folder: only photographs in this folder, at any depth; relative to `root`.
             languages: codes of the languages that the person speaks, by default those of the index.
+            not_names: words of the query that do not count as names.
 
         Raises:
             ConfigError: a day is invalid, or the index holds no days.
         """
         spoken = self.languages if languages is None else languages
-        selection = select(self.folder, self._rows, text, languages=spoken, after=after, before=before)
+        selection = select(
+            self.folder, self._rows, text, languages=spoken, after=after, before=before, not_names=not_names
+        )
         if not folder:
             return selection
         start = f"{shown_name(folder)}/"
@@ -270,7 +275,12 @@ class ImageIndex:
     def select_for(self, query: Query, languages: Sequence[str] | None = None) -> Selection:
         """Select photographs by the names, days and folder of a query, see `select`."""
         selection = self.select(
-            query.text or "", after=query.after, before=query.before, folder=query.folder, languages=languages
+            query.text or "",
+            after=query.after,
+            before=query.before,
+            folder=query.folder,
+            languages=languages,
+            not_names=query.not_names,
         )
         return selection if query.names else selection.without_names()
 
@@ -279,17 +289,24 @@ class ImageIndex:
         return query.is_text and not self.uncorrected
 
     def nearest(self, embedding: np.ndarray, selection: Selection, corrected: bool, top: int) -> list[Hit]:
-        """Return the nearest photographs of a query's embedding (D,) of length 1, by falling score.
+        """Return the nearest photographs of a query's embedding (D,) of length 1, best first.
 
-        The photographs of each group of names come first, then the others of the selection.
+        Names of the query add to the similarity of some (`selection.groups`), but not to their score.
         """
-        hits: dict[int, Hit] = {}  # by row
-        searches = [(group, True) for group in selection.groups] + [(selection.rows, False)]
-        for rows, named in searches:
-            if len(hits) < top:
-                for row, score in self._engine.nearest(embedding, top, corrected, rows):
-                    hits.setdefault(row, self._hit(row, score, named))
-        return list(hits.values())[:top]
+        spread = self._spread(embedding, corrected) if selection.groups else 0.0
+        hits: dict[int, tuple[float, Hit]] = {}  # by row, with the sum of score and bonus
+        for rows, bonus, leads in (*selection.groups, (selection.rows, 0.0, False)):
+            for row, score in self._engine.nearest(embedding, top, corrected, rows):
+                hits.setdefault(row, (score + bonus * spread, self._hit(row, score, leads)))
+
+        best = sorted(hits, key=lambda row: (-hits[row][0], row))[:top]
+        return [hits[row][1] for row in best]
+
+    def _spread(self, embedding: np.ndarray, corrected: bool) -> float:
+        """Return the standard deviation of the scores of a query's embedding (D,), from some photographs."""
+        sample = np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(np.int64))
+        scores = [score for _, score in self._engine.nearest(embedding, _SAMPLE, corrected, sample)]
+        return max(float(np.std(scores)), 1e-6)
 
     def embed(
         self,

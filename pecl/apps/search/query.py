@@ -83,7 +83,8 @@ class Query:
         before: only photographs that were taken before this day.
         folder: only photographs in this folder, at any depth; relative to the folder of the index's
             photographs.
-        names: whether photographs with names of the text come first.
+        names: whether names of the text count, see `pecl.apps.search.words`.
+        not_names: words of the text that do not count as names.
         embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it
             already.
 
@@ -99,6 +100,7 @@ class Query:
     before: str | None = None
     folder: str = ""
     names: bool = True
+    not_names: tuple[str, ...] = ()
     embedding: np.ndarray | None = None
 
     def __post_init__(self) -> None:

@@ -2,18 +2,19 @@
 
 A word of a query is a name if it is a folder or a person of at least one photograph, or another
 word of at most a quarter of them; and if it is a stop word of no language that the person speaks.
-Photographs with names of the query come first, the rarest names before others; the embedding orders
-equals and the remaining photographs. Case and accents are ignored. A date in a query, such as July
-2019, restricts it to photographs of these days (`pecl.apps.search.dates`).
+A name adds to the similarity of the photographs that have it. It adds so much that they come first
+(it leads) if it is a person's, if it is no word of the person's languages, or if the query is the
+name of a folder; otherwise it adds little. Case and accents are ignored. A date in a query, such as
+July 2019, restricts it to photographs of these days (`pecl.apps.search.dates`).
 """
 
 import datetime
-import math
 import os
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from pecl.apps.search.metadata import Described
 from pecl.errors import ConfigError
 from pecl.language.language_guess import stop_words
 from pecl.language.languages import ENGLISH
+from pecl.language.vocabulary import is_word
 
 # Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a
 # part of other names. `names` has folders and people, and `sidecars` the state of the sidecars that
@@ -38,6 +40,11 @@ _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.
 # a word is no name if more than a quarter of the photographs have it, unless it is a folder or a
 # person
 _RARE = 4
+# What a name adds to the similarity, in its standard deviations: more than any picture differs from
+# the others, or as much as decides between pictures that are about as similar
+_MUCH = 12.0
+_LITTLE = 0.3
+_LOOKED_AT = 300  # characters of a query, in which names are looked for
 _HAN = r"[\u3400-\u9fff\uf900-\ufaff々]"
 _KATAKANA = r"[\u30a1-\u30fa\u30fc]"
 _HIRAGANA = r"[\u3041-\u3096]"
@@ -51,7 +58,7 @@ _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
 
 class Dated(NamedTuple):
-    """The days that a query names, and the number of photographs of these days. With none, all days are searched."""
+    """The days that a query names, to which the search is restricted, and the number of photographs of these days."""
 
     days: Days
     photographs: int
@@ -61,7 +68,7 @@ class Dated(NamedTuple):
         """Clause for the output."""
         if self.photographs:
             return f"taken {self.days.phrase}"
-        return f"no photograph was taken {self.days.phrase}, so all days are searched"
+        return f"no photograph was taken {self.days.phrase}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the JSON document."""
@@ -70,38 +77,58 @@ class Dated(NamedTuple):
         return {"after": after, "before": before, "photographs": self.photographs, "text": self.days.text}
 
 
+class Name(NamedTuple):
+    """A word of a query that is a name of photographs."""
+
+    word: str  # as it is in the query
+    photographs: int  # that have it
+    leads: bool  # whether photographs that have it come first
+
+
+class Group(NamedTuple):
+    """Photographs to which the names of a query add the same."""
+
+    rows: np.ndarray  # (M,) ascending
+    bonus: float  # in standard deviations of the similarity
+    leads: bool  # whether a name leads
+
+
 class Selection(NamedTuple):
     """Photographs that words and days select for a query."""
 
-    text: str  # the query to embed, without dates that have photographs
+    text: str  # the query to embed, without its dates
     rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
-    # rows of photographs with names of the query, the rarest first
-    groups: tuple[np.ndarray, ...] = ()
-    words: tuple[str, ...] = ()  # the names that were found
+    groups: tuple[Group, ...] = ()  # photographs with names of the query
+    names: tuple[Name, ...] = ()
     dated: Dated | None = None  # the dates of the query
 
     def within(self, rows: np.ndarray) -> "Selection":
         """Restrict the selection to `rows`, (M,) ascending."""
-        groups = [np.intersect1d(group, rows) for group in self.groups]
+        groups = [group._replace(rows=np.intersect1d(group.rows, rows)) for group in self.groups]
         selected = rows if self.rows is None else np.intersect1d(self.rows, rows)
-        selection = self._replace(rows=selected, groups=tuple(group for group in groups if len(group)))
+        selection = self._replace(rows=selected, groups=tuple(group for group in groups if len(group.rows)))
         return selection if selection.groups else selection.without_names()
 
     def without_names(self) -> "Selection":
         """Return the selection by days and folder alone."""
-        return self._replace(groups=(), words=())
+        return self._replace(groups=(), names=())
 
     @property
     def sentence(self) -> str:
         """Clause for the output; empty if neither names nor days selected anything."""
         clauses = []
-        if self.words:
-            clauses.append(f"photographs with {', '.join(self.words)}: {sum(map(len, self.groups))}")
+        first = [f"{name.word} ({name.photographs})" for name in self.names if name.leads]
+        if first:
+            clauses.append(f"photographs that come first: {', '.join(first)}")
+
+        others = [f"{name.word} ({name.photographs})" for name in self.names if not name.leads]
+        if others:
+            clauses.append(f"photographs ranked a little higher: {', '.join(others)}")
 
         if self.dated is not None:
             clauses.append(self.dated.sentence)
 
-        if self.rows is not None and not len(self.rows):
+        if self.rows is not None and not len(self.rows) and (self.dated is None or self.dated.photographs):
             clauses.append("no photograph is of these days or in this folder")
         return "; ".join(clauses)
 
@@ -155,6 +182,7 @@ def select(
     languages: Iterable[str] = (),
     after: str | None = None,
     before: str | None = None,
+    not_names: Iterable[str] = (),
 ) -> Selection:
     """Select photographs for a query by words and days of the index in `folder`.
 
@@ -165,6 +193,7 @@ def select(
         languages: codes of the languages that the person speaks.
         after: first day, such as 2019-07-14, 2019-07 or 2019.
         before: day after the last one.
+        not_names: words of the query that are no names.
 
     Raises:
         ConfigError: `after` or `before` is not a day, or the index holds no days.
@@ -189,27 +218,48 @@ def select(
         if days is not None:
             of_days = _of_days(database, rows, days)
             dated = Dated(days, len(of_days))
-            if len(of_days):
-                chosen = of_days if chosen is None else np.intersect1d(chosen, of_days)
-                text = days.text or text
+            chosen = of_days if chosen is None else np.intersect1d(chosen, of_days)
+            text = days.text or text
 
         # Names in the rest of the text
-        names = _names(database, rows, text, languages)
+        stop = stop_words([*languages, ENGLISH])
+        refused = {_spaced(word) for word in not_names}
+        words = {_spaced(word): word for word in _words(text[:_LOOKED_AT]) if word.lower() not in stop}
+        words = {spaced: word for spaced, word in words.items() if spaced not in refused}
+        found = [_find(database, rows, word, languages) for word in words.values()]
 
+    called = _called(rows, found, words.values(), stop)
+    found = [name._replace(leading=np.union1d(name.leading, np.intersect1d(name.rows, called))) for name in found]
     if chosen is not None:
-        of_chosen = {word: np.intersect1d(with_word, chosen) for word, with_word in names.items()}
-        names = {word: with_word for word, with_word in of_chosen.items() if len(with_word)}
-    return Selection(text, chosen, _by_rarity(names, len(rows)), tuple(names), dated)
+        found = [_Found(name.word, *(np.intersect1d(part, chosen) for part in name[1:])) for name in found]
+
+    found = [name for name in found if len(name.rows)]
+    names = tuple(Name(name.word, len(name.rows), len(name.leading) > 0) for name in found)
+    return Selection(text, chosen, _groups(found, len(rows)), names, dated)
 
 
-def _by_rarity(names: Mapping[str, np.ndarray], photographs: int) -> tuple[np.ndarray, ...]:
-    """Return the rows with names, in groups of equal weight, the largest first: rare names weigh more."""
-    weights = np.zeros(photographs)  # (N,)
-    for with_word in names.values():
-        weights[with_word] += 1 + math.log(photographs / len(with_word))
+class _Found(NamedTuple):
+    """A word of a query, and the photographs that have it."""
 
-    levels = np.unique(weights[weights > 0])[::-1]
-    return tuple(np.flatnonzero(weights == level) for level in levels)
+    word: str
+    rows: np.ndarray  # (M,) ascending
+    leading: np.ndarray  # (L,) ascending: those of them that come first
+
+
+def _groups(found: Iterable[_Found], photographs: int) -> tuple[Group, ...]:
+    """Return the photographs with names, in groups of equal bonus, the largest first."""
+    bonuses = np.zeros(photographs)  # (N,)
+    leads = np.zeros(photographs, bool)  # (N,)
+    for name in found:
+        bonuses[name.rows] += _LITTLE
+        bonuses[name.leading] += _MUCH - _LITTLE
+        leads[name.leading] = True
+
+    levels = np.unique(bonuses[bonuses > 0])[::-1]
+    groups = ((bonuses == level) & (leads == leading) for level in levels for leading in (True, False))
+    return tuple(
+        Group(np.flatnonzero(group), float(bonuses[group][0]), bool(leads[group][0])) for group in groups if group.any()
+    )
 
 
 def _of_days(database: sqlite3.Connection, rows: Mapping[str, int], days: Days) -> np.ndarray:
@@ -219,26 +269,52 @@ def _of_days(database: sqlite3.Connection, rows: Mapping[str, int], days: Days) 
     return np.union1d(taken, _rows(database, rows, _WRITTEN, " OR ".join(phrases)))
 
 
-def _names(
-    database: sqlite3.Connection, rows: Mapping[str, int], text: str, languages: Iterable[str]
-) -> dict[str, np.ndarray]:
-    """Return the rows of the photographs with each name in a text, by the name as it is spelled there."""
-    stop = stop_words([*languages, ENGLISH])
+def _find(database: sqlite3.Connection, rows: Mapping[str, int], word: str, languages: Sequence[str]) -> _Found:
+    """Return the photographs with a word; none if it is no name."""
+    spellings = dict.fromkeys([_spaced(word), _spaced(_in_two_letters(word))])
+    phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
     max_rows = max(len(rows) // _RARE, 1)
+    with_word = _rows(database, rows, _WITH_WORD, phrases, max_rows + 1)
+    if len(with_word) > max_rows:
+        with_word = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
+    if len(with_word) == len(rows):  # a word of all photographs selects none
+        with_word = with_word[:0]
 
-    names: dict[str, np.ndarray] = {}
-    for spaced, word in {_spaced(word): word for word in _words(text)}.items():
-        if word.lower() in stop:
-            continue
-        spellings = dict.fromkeys([spaced, _spaced(_in_two_letters(word))])
-        phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
-        with_word = _rows(database, rows, _WITH_WORD, phrases, max_rows + 1)
-        if len(with_word) > max_rows:
-            with_word = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
-        if 0 < len(with_word) < len(rows):  # a word of all photographs selects none
-            names[word] = with_word
+    leading = with_word
+    if len(with_word) and is_word(word, languages):
+        leading = np.intersect1d(with_word, _of_people(database, rows, spellings))
+    return _Found(word, with_word, leading)
 
-    return names
+
+def _of_people(database: sqlite3.Connection, rows: Mapping[str, int], spellings: Iterable[str]) -> np.ndarray:
+    """Return the rows of the photographs of people with a name, which has one of the spellings."""
+    phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
+    with_name = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
+
+    @cache
+    def is_folder(path: str) -> bool:
+        tokens = _tokens(_indexed(path))
+        return any(_tokens(spelling) in tokens for spelling in spellings)
+
+    paths = list(rows)
+    return np.array([row for row in with_name if not is_folder(os.path.dirname(paths[row]))], np.int64)
+
+
+def _called(rows: Mapping[str, int], found: Sequence[_Found], words: Collection[str], stop: Set[str]) -> np.ndarray:
+    """Return the rows of the photographs in folders whose names are the words of the query, but for numbers."""
+
+    def folded(texts: Iterable[str]) -> set[str]:
+        return {_spaced(_in_two_letters(word)) for word in texts if not word.isdecimal() and word.lower() not in stop}
+
+    wanted = folded(words)
+
+    @cache
+    def is_called(path: str) -> bool:
+        return any(folded(_words(part)) == wanted for part in path.split(os.sep))
+
+    paths = list(rows)
+    with_name = {row for name in found for row in name.rows.tolist()}
+    return np.array(sorted(row for row in with_name if is_called(os.path.dirname(paths[row]))), np.int64)
 
 
 def _words(text: str) -> list[str]:
@@ -289,6 +365,13 @@ def _indexed(text: str) -> str:
 def _in_two_letters(word: str) -> str:
     """Return a word in lower case with two letters for each umlaut, as Germans and Scandinavians write without them."""
     return unicodedata.normalize("NFC", word).casefold().translate(_TWO_LETTERS)
+
+
+def _tokens(text: str) -> str:
+    """Return the words that SQLite makes of a text that `_spaced` has folded, with spaces around each."""
+    is_part = (unicodedata.category(character)[0] in "LMN" for character in text)
+    words = "".join(character if inside else " " for character, inside in zip(text, is_part, strict=True)).split()
+    return f" {' '.join(words)} "
 
 
 def _spaced(text: str) -> str:

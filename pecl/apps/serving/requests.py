@@ -128,6 +128,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
+_MOST_NAMES = 100  # words of a query
 _MOST = 1 << 16  # maximum items of a list, independent of the server's limits
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
@@ -221,7 +222,8 @@ class SearchAddress(Fields):
     folder: str = Field("", max_length=4096, description="only photographs in it, at any depth")
     after: str | None = Field(None, max_length=32, description="taken on this day or later, such as 2019-07-14 or 2019")
     before: str | None = Field(None, max_length=32, description="taken before this day")
-    words: bool = Field(True, description="photographs with names of the query come first")
+    words: bool = Field(True, description="whether names in the query count")
+    not_names: list[Name] = Field([], max_length=_MOST_NAMES, description="words of the query that are no names")
 
 
 class SearchRequest(SearchAddress):

@@ -153,6 +153,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         before=body.before,
         folder=body.folder.strip("/"),
         names=body.words,
+        not_names=tuple(body.not_names),
     )
     # One state, even if it is updated meanwhile; an update may keep it waiting
     index = await asyncio.to_thread(photographs.index)
@@ -170,7 +171,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
 
     return {
         **about_language,
-        "words": list(selection.words),
+        "names": [name._asdict() for name in selection.names],
         "days": selection.dated and selection.dated.to_json(),
         "hubs_corrected": corrected,
         "photographs": [

@@ -128,24 +128,29 @@ def test_stop_words_are_those_of_the_languages_of_the_request(client, index):
     """A folder is called `ein`, which is no name to a person who speaks German."""
     paint(index / "ein" / "x.png", seed=70)
     build_index(index)
-    assert post(client, query="ein", languages=["cs"])["words"] == ["ein"]
-    assert post(client, query="ein", languages=["cs", "de"])["words"] == []
+    name = {"word": "ein", "photographs": 1, "leads": True}
+    assert post(client, query="ein", languages=["cs"])["names"] == [name]
+    assert post(client, query="ein", languages=["cs", "de"])["names"] == []
 
 
 def test_names_and_days_choose_photographs(client, index):
     paint(index / "Marie" / "x.png", seed=70)
     build_index(index)
     document = post(client, query="marie", language="en", top=COUNT + 1)
-    assert (document["words"], document["photographs"][0]["name"]) == (["marie"], "Marie/x.png")
+    name = {"word": "marie", "photographs": 1, "leads": True}
+    assert (document["names"], document["photographs"][0]["name"]) == ([name], "Marie/x.png")
     assert [hit["named"] for hit in document["photographs"]] == [True] + [False] * COUNT
-    assert post(client, query="marie", language="en", words=False)["words"] == []
+    assert post(client, query="marie", language="en", words=False)["names"] == []
+    assert post(client, query="marie", language="en", not_names=["Marie"])["names"] == []
+    address = {"query": "marie", "language": "en", "not_names": ["x", "Marie"]}
+    assert client.get("/search", params=address).json()["names"] == []
     document = post(client, query="marie in 2019", language="en", top=COUNT + 1)
     of_2019 = sum("2019" in hit["name"] for hit in document["photographs"])
     days = {"after": "2019-01-01", "before": "2020-01-01", "photographs": of_2019, "text": "marie"}
     assert (document["days"], len(document["photographs"])) == (days, of_2019)
     document = post(client, query="marie July 1999", language="en", top=COUNT + 1)
     days = {"after": "1999-07-01", "before": "1999-08-01", "photographs": 0, "text": "marie"}
-    assert (document["days"], len(document["photographs"])) == (days, COUNT + 1)  # none is of 1999: all are searched
+    assert (document["days"], document["photographs"]) == (days, [])
     assert post(client, query="marie", language="en", after="2030")["photographs"] == []
 
 

@@ -16,12 +16,12 @@ from pecl.adapters.choice import AdapterChoice
 from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.query import QueryLanguage
-from pecl.apps.search.words import Selection
+from pecl.apps.search.words import Group, Name, Selection
 from pecl.apps.serving.limits import Limits
 
 LANGUAGE = QueryLanguage("de", (("de", 1.0),))
 KNOWN = SimpleNamespace(for_language=lambda _: AdapterChoice(None, "none"))
-NAMED = Selection("dog", groups=(np.arange(2),), words=("dog",))
+NAMED = Selection("dog", groups=(Group(np.arange(2), 1.0, leads=False),), names=(Name("dog", 2, leads=False),))
 
 
 def index() -> ImageIndex:

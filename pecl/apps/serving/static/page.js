@@ -199,7 +199,8 @@ function note(answer) {
   const codes = mixed.length ? mixed : [answer.language].filter(Boolean);
   const language = either(codes.map((code) => languageName({ code, name: code })));
   const read = !language ? t("unknownLanguage") : answer.other_language ? t("otherLanguage", { language }) : language;
-  const named = answer.words.length ? t("named", { words: answer.words.join(", ") }) : "";
+  const first = answer.names.filter((name) => name.leads).map((name) => name.word);
+  const named = first.length ? t("named", { words: first.join(", ") }) : "";
   const none = answer.days && !answer.days.photographs;
   const noneTaken = none ? t("noneTaken", { days: dayRange(answer.days.after, answer.days.before) }) : "";
   return [read, named, noneTaken].filter(Boolean).join(" · ");
@@ -208,7 +209,7 @@ function note(answer) {
 // The days that restrict a search, each as a button that removes them: those of the query, and those of the fields.
 function dayChips(one, answer) {
   const chips = [];
-  if (answer.days && answer.days.photographs) {
+  if (answer.days) {
     chips.push(dayChip(answer.days.after, answer.days.before, () => {
       one.row.querySelector("input").value = answer.days.text;
     }));
