@@ -166,11 +166,11 @@ def _names_problem(rule: _Rule, names: tuple[str, ...]) -> str | None:
     if rule.pattern and is_pattern(names):
         try:
             re.compile(names[0])
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             return f"expected a regular expression, got {quoted(names[0])}: {error}"
         return None
 
-    return _choice_problem(rule, names)
+    return _choice_problem(rule, [name for name in names if not (rule.pattern and is_path(name))])
 
 
 def _choice_problem(rule: _Rule, names: Sequence[str]) -> str | None:
@@ -193,8 +193,13 @@ def _choice_problem(rule: _Rule, names: Sequence[str]) -> str | None:
 
 
 def is_pattern(names: tuple[str, ...]) -> bool:
-    """Return whether a tuple is one regular expression: a text that cannot be a name."""
-    return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"\w*", names[0]) is None
+    """Return whether a tuple is one regular expression: a text that can be neither a name nor a path."""
+    return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"[\w.]*", names[0]) is None
+
+
+def is_path(name: object) -> bool:
+    """Return whether a text is the path of a module in a tower, such as `backbone.encoder.layer.0.output.dense`."""
+    return isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)+", name) is not None
 
 
 def _is_weight(text: str) -> bool:
@@ -225,7 +230,7 @@ def _expected_choices(rule: _Rule) -> str:
         return text
 
     if rule.pattern:
-        text += ", a regular expression in double quotes"
+        text += ", paths of layers, a regular expression in double quotes"
     return f"{text}, or several joined by /, each once"
 
 

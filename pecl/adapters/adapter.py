@@ -50,11 +50,16 @@ class Adapter:
     ) -> None:
         self.tower = tower
         self.configs = configs
+        self.file_configs = tuple(config.literal(tower) for config in configs)  # as adapter files hold them
         self.rows = SlotRows(len(seeds), tower.dtype)
         self.modules: list[Attached] = []
+        self.put_on(seeds)
 
+    def put_on(self, seeds: Sequence[int]) -> None:
+        """Put the modules on the tower; an error leaves the plain tower. An engine puts its own modules on, too."""
+        tower = self.tower
         try:
-            placements = [(placement, config) for config in configs for placement in config.placements(tower)]
+            placements = [(placement, config) for config in self.configs for placement in config.placements(tower)]
             # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
             placements.sort(key=lambda pair: (-pair[0].path.count("."), pair[1].level))
 

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 
 from pecl.adapters.adapter import check_finite, check_has_no_adapter, check_state
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, naming, save_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, not_none, suggest
+from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.language.languages import ENGLISH, LANGUAGES, find_name, listed, preferred
 from pecl.language.restoring import restored
 
@@ -170,13 +170,14 @@ class AdapterBank:
             if name is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
 
-            configs, state = self._read(adapter)
-            key = configs, None if all(config.has_slots for config in configs) else language
-            if key not in specs:
-                specs[key] = SlottedTower(self.tower, configs)
-            if key not in expected_states:
-                expected_states[key] = specs[key].adapter.held()
-            check_state(specs[key].adapter.complete(state), expected_states[key])
+            with naming(adapter.path if isinstance(adapter, AdapterFile) else None, self.tower):
+                configs, state = self._read(adapter)
+                key = configs, None if all(config.has_slots for config in configs) else language
+                if key not in specs:
+                    specs[key] = SlottedTower(self.tower, configs)
+                if key not in expected_states:
+                    expected_states[key] = specs[key].adapter.held()
+                check_state(specs[key].adapter.complete(state), expected_states[key])
             added[language] = key, state
 
         # Add the languages of each spec in one step
@@ -203,7 +204,7 @@ class AdapterBank:
             trainable = None if spec.adapter.trains_all_tensors else spec.adapter.num_parameters()
             spoken = self._read_in(name)
         pairs = None if file is None else file.training_pairs
-        return save_adapter(path, state, spec.configs, spoken, self.tower, pairs, trainable)
+        return save_adapter(path, state, spec.adapter.file_configs, spoken, self.tower, pairs, trainable)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""
@@ -369,7 +370,18 @@ class AdapterBank:
                     ids = [token_ids[i] for i in rows]
                     group_slots = None if slots is None else slots[group]
                     embeddings[rows] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
+            self._check_lengths(embeddings, adapters)
         return embeddings
+
+    def _check_lengths(self, embeddings: torch.Tensor, adapters: Sequence[str | None]) -> None:
+        """Raise WeightsError with the adapter of the first embedding (N, D) that has no finite length."""
+        is_finite = torch.isfinite(embeddings.square().sum(dim=1))  # (N,)
+        if is_finite.all():
+            return
+        name = adapters[int((~is_finite).nonzero()[0])]
+        file = None if name is None else self._files.get(name)
+        subject = f"the text tower {self.tower.name}" if name is None else f"adapter {file.path if file else name}"
+        raise WeightsError(f"{subject} gives embeddings that are not finite numbers")
 
     def whole_lengths(
         self,

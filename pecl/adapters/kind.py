@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from torch import nn
@@ -21,7 +21,7 @@ from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.families import FAMILIES, TextFamily
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
-from pecl.options import TOP_LAYERS, format_option, is_pattern, option, problems_of, quoted
+from pecl.options import TOP_LAYERS, format_option, is_path, is_pattern, option, problems_of, quoted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -104,6 +104,24 @@ class AdapterConfig(ABC):
                 options[field.name] = format_option(value)
         return options
 
+    def module_names(self) -> Iterator[tuple[str, ...]]:
+        """Yield the roles, paths or regular expression of each option that names modules."""
+        yield from (value for value in vars(self).values() if isinstance(value, tuple))
+
+    def literal(self, tower: MultilingualTextEncoder) -> AdapterConfig:
+        """Return the config with paths of layers in place of regular expressions, which no adapter file may hold.
+
+        A regular expression from somebody else can run for hours, so only those of a spec are used.
+        """
+        changed: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, tuple) and is_pattern(value):
+                changed[name] = tuple(f"backbone.{path}" for path in self.layer_paths(tower, value))
+                if not changed[name]:
+                    expected = f"expected layers with {value[0]} in the text tower {tower.name!r}"
+                    raise ConfigError(f'{self.kind}: layers: {expected}, got "{self.layers}"')
+        return replace(self, **changed) if changed else self
+
     def summary(self) -> str:
         """Return what the kind does, in one sentence."""
         return (type(self).__doc__ or "").partition("\n")[0]
@@ -158,11 +176,12 @@ def architecture_of(backbone: PreTrainedModel) -> TextFamily:
 def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     """Return the paths within a plain `backbone` of the modules with `role`: one for each layer, or only one.
 
-    A role may be a regular expression that matches the whole path of each linear layer. Raise ConfigError if it matches
-    none, WeightsError for a role that the family lacks.
+    A role may also be the path of a linear layer in the tower, or a regular expression that matches the whole path in
+    the backbone of each linear layer. Raise ConfigError if there is none, WeightsError for a role that the family
+    lacks.
     """
-    if is_pattern((role,)):
-        return _paths_that_match(backbone, role)
+    if is_path(role) or is_pattern((role,)):
+        return _paths_that_match(backbone, role.removeprefix("backbone."))
 
     family = architecture_of(backbone)
     if role in family.at_top:
@@ -177,10 +196,13 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
 
 def _paths_that_match(backbone: PreTrainedModel, pattern: str) -> list[str]:
     linear_paths = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-    paths = [path for path in linear_paths if re.fullmatch(pattern, path)]
+    if pattern in linear_paths:
+        return [pattern]
+
+    paths = [path for path in linear_paths if is_pattern((pattern,)) and re.fullmatch(pattern, path)]
     if not paths:
         raise ConfigError(
-            f"target_modules: expected a regular expression of linear layers such as {linear_paths[0]}, got "
+            f"target_modules: expected paths or a regular expression of linear layers such as {linear_paths[0]}, got "
             f"{quoted(pattern)}, which matches none"
         )
     return paths

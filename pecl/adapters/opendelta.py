@@ -30,7 +30,6 @@ from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.soft_prompt import DEFAULT_TOKENS
-from pecl.adapters.slots import SlotRows
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -72,16 +71,18 @@ class OpenDeltaAdapter(ForeignAdapter):
 
     def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]) -> None:
         check_has_no_adapter(tower)
+        super().__init__(tower, tuple(configs), seeds)
+        tower.adapter = self
+
+    def put_on(self, seeds: Sequence[int]) -> None:
+        """Put OpenDelta's modules on the tower, and train LayerNorms if the configs name them."""
+        tower, configs = self.tower, self.configs
         self.check_slots("opendelta", len(seeds))
         adapter, arguments = _opendelta_arguments(configs)
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
 
         tower.fix_fingerprint()
-        self.tower = tower
-        self.configs = tuple(configs)
-        self.rows = SlotRows(1)
-        self.modules = []
         self._plain_backbone = tower.backbone
         backbone: Any = tower.written_backbone()  # OpenDelta asks for transformers' classes
 
@@ -101,7 +102,6 @@ class OpenDeltaAdapter(ForeignAdapter):
         norm_parameters = [parameter for path in norm_paths for parameter in backbone.get_submodule(path).parameters()]
         # OpenDelta's freeze_module cannot unfreeze a LayerNorm, and does not reach the head
         set_trainable(tower, [*self.delta.parameters(), *norm_parameters])
-        tower.adapter = self
 
     def _put_delta(self, backbone: Any, kind: str, arguments: Mapping[str, Any], seed: int) -> None:
         """Put `backbone`, with OpenDelta's modules in it, on the tower; an error leaves the plain backbone there."""

@@ -2,7 +2,8 @@
 
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
 has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`. So is a regular expression of
-`target_modules`, where a backslash is written twice: `lora-only:target_modules=".*[.]fc[12]"`.
+`target_modules`, where a backslash is written twice: `lora-only:target_modules=".*[.]fc[12]"`. Files hold the paths of
+the layers instead, as in `lora-only:target_modules=backbone.encoder.layer.0.fc1/backbone.encoder.layer.0.fc2`.
 
 `lora`, `bottleneck` and `compacter` train the LayerNorms of their layers too, as the method's release does; `lora-only`
 (and so on) does not. `PRESETS` are names for longer specs.
@@ -17,7 +18,7 @@ from typing import Any, cast
 from pecl.adapters.kind import AdapterConfig, height_of
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.errors import ConfigError, unknown
-from pecl.options import Registry, parse_option, quoted, split_unquoted, unquote, value_type
+from pecl.options import Registry, is_pattern, parse_option, quoted, split_unquoted, unquote, value_type
 
 # Configs are listed in this order, however a spec orders its parts.
 _BUILT_IN = {
@@ -271,7 +272,10 @@ def configs_to_json(configs: Sequence[AdapterConfig]) -> list[dict[str, Any]]:
 
 
 def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
-    """Return the configs, of known kinds, that `configs_to_json` wrote; raise ConfigError for a wrong option."""
+    """Return the configs, of known kinds, that `configs_to_json` wrote.
+
+    Raise ConfigError for a wrong option, or a regular expression: those of somebody else are not used.
+    """
     configs = []
     for entry in document:
         options = dict(entry)
@@ -280,5 +284,9 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
         for name in options:
             _check_name(config_class, name)
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        configs.append(config_class(**values))
+        config: AdapterConfig = config_class(**values)
+        for names in config.module_names():
+            if is_pattern(names):
+                raise ConfigError(f"{config.name}: expected names or paths of modules, got the pattern {quoted(names)}")
+        configs.append(config)
     return tuple(configs)

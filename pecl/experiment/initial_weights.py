@@ -79,7 +79,7 @@ def start_slots(adapter: Adapter, path: str) -> None:
     is_shape = has_no_values(adapter.tower)
     file = file_of_start(path, None if is_shape else adapter.tower)
     configs = without_words(file.configs) if is_shape else file.configs
-    if configs != tuple(adapter.configs):
+    if configs != adapter.file_configs:
         expected = describe(adapter.configs)
         actual = describe(configs)
         raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{actual}"')

@@ -290,7 +290,7 @@ def _record(
         pairs = pairs_of_training(member.inputs)
         state = adapter.file_state(record.best)
         trainable = None if adapter.trains_all_tensors else adapter.num_parameters()
-        save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs, trainable)
+        save_adapter(path, state, adapter.file_configs, config.language, adapter.tower, pairs, trainable)
         adapter.write_own_format(path.with_suffix(""))
 
         description = describe_adapter(adapter, tower_size, path)

@@ -11,7 +11,8 @@ adapters, is compared with it whenever it is loaded, so that swapped files are n
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -238,14 +239,24 @@ def read_adapter(
         file_configs, state, trainable = _read_folder(path, tower) if is_folder else _read_opendelta(path, configs)
         file = AdapterFile(path, language, file_configs, state, tower.name, tower.fingerprint, trainable=trainable)
 
-    adapter = attach(tower, file.configs, seeds=())
+    with naming(path, tower):
+        adapter = attach(tower, file.configs, seeds=())
+        try:
+            adapter.check_state(file.state)
+            return replace(file, configs=adapter.file_configs)
+        finally:
+            adapter.remove()
+
+
+@contextmanager
+def naming(path: Path | None, tower: MultilingualTextEncoder) -> Iterator[None]:
+    """Name the adapter file `path` in an error of the body that its content causes, which is a WeightsError then."""
     try:
-        adapter.check_state(file.state)
-    except WeightsError as error:
+        yield
+    except (ConfigError, WeightsError) as error:
+        if path is None or str(path) in str(error):
+            raise
         raise WeightsError(f"{path} does not fit the text tower {tower.name}: {error}") from error
-    finally:
-        adapter.remove()
-    return file
 
 
 def _read_folder(path: Path, tower: MultilingualTextEncoder) -> _Contents:

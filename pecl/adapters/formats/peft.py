@@ -28,6 +28,8 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 _OF_WORDS = (".tokens", ".vectors", ".up")  # endings of the parameters of word embeddings
 
+_LONGEST_NAME = 500  # characters; names are searched for the path of a module
+
 State = Mapping[str, torch.Tensor]
 
 # Options of PEFT that change the computation, with their values for plain LoRA.
@@ -42,6 +44,15 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     # other values, such as pissa or olora, also change the backbone's own weights
     "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }
+# Options that pecl reads, or that change nothing here; those of any other must be empty, as of a newer PEFT
+_READ = frozenset(
+    {
+        *("auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "eva_config", "exclude_modules"),
+        *("fan_in_fan_out", "inference_mode", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout"),
+        *("megatron_core", "modules_to_save", "peft_type", "peft_version", "qalora_group_size", "r", "revision"),
+        *("target_modules", "task_type", "use_rslora"),
+    }
+)
 
 
 def write_peft(
@@ -112,11 +123,7 @@ def read_peft(
     """
     folder = Path(folder)
     options = _read_options(folder / CONFIG_FILE)
-    try:
-        tensors, _ = read_tensors(folder / WEIGHTS_FILE)
-    except (OSError, DamagedFileError) as error:
-        raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
-
+    tensors = read_weights(folder / WEIGHTS_FILE)
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
     check_finite(state, folder / WEIGHTS_FILE)
 
@@ -137,6 +144,18 @@ def read_peft(
     return (lora, LayerNormConfig(norm_roles, norm_layers)), state
 
 
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of PEFT's file. Raise WeightsError if it is damaged, or has names of no module."""
+    try:
+        tensors, _ = read_tensors(path)
+    except (OSError, DamagedFileError) as error:
+        raise WeightsError(f"cannot read {path}: {error}") from error
+    for name in tensors:
+        if len(name) > _LONGEST_NAME:
+            raise WeightsError(f"{path}: expected names of parameters, got {name[:50]!r} and {len(name):,} characters")
+    return tensors
+
+
 def is_plain_lora(folder: Path) -> bool:
     """Return whether a folder is of LoRA, without options of PEFT that change its computation."""
     try:
@@ -147,7 +166,11 @@ def is_plain_lora(folder: Path) -> bool:
         return True
     if options.get("peft_type", "LORA") != "LORA":
         return False
-    return all(options.get(name, plain[0]) in plain for name, plain in _PLAIN.items())
+    if "r" not in options:
+        return True
+
+    is_plain = all(options.get(name, plain[0]) in plain for name, plain in _PLAIN.items())
+    return is_plain and not any(value for name, value in options.items() if name not in _PLAIN and name not in _READ)
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -157,7 +180,7 @@ def _read_options(path: Path) -> dict[str, Any]:
         if method != "LORA":
             raise WeightsError(f"{path}: expected a LoRA in PEFT's format, got {method}")
         LoraConfig(options["r"], float(options["lora_alpha"]), float(options.get("lora_dropout", 0.0)))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
 
     for name, plain_values in _PLAIN.items():

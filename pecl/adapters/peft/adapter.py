@@ -18,7 +18,7 @@ from torch import nn
 
 from pecl.adapters.foreign import ForeignAdapter
 from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE
-from pecl.adapters.kind import AdapterConfig, layer_of
+from pecl.adapters.kind import layer_of
 from pecl.adapters.peft import allocation
 from pecl.adapters.peft.method import PeftMethod, options_on
 from pecl.adapters.peft.methods import (
@@ -30,7 +30,6 @@ from pecl.adapters.peft.methods import (
     quiet,
 )
 from pecl.encoders.batches import TokenIds
-from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, one_line
 from pecl.files import write_tensors
 from pecl.files.writing import new_folder
@@ -55,20 +54,19 @@ class PeftAdapter(ForeignAdapter):
 
     trains_all_tensors = False  # a method may hold fixed tensors, such as shared projections
 
-    def __init__(
-        self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seeds: Sequence[int]
-    ) -> None:
+    def put_on(self, seeds: Sequence[int]) -> None:
+        """Put PEFT's modules on the tower, then the slot modules."""
+        tower = self.tower
         self.check_slots("peft", len(seeds))
         if tower.precision != FP32:
             raise ConfigError(f"engine peft: expected the precision fp32, got {tower.precision}")
 
-        (self.method,) = (config for config in configs if isinstance(config, PeftMethod))
-        self.tower = tower
+        (self.method,) = (config for config in self.configs if isinstance(config, PeftMethod))
         self.paths = self.method.paths(tower)
         self._plain_backbone = tower.backbone
         self._inject(seeds[0] if seeds else 0)
 
-        super().__init__(tower, configs, seeds)
+        super().put_on(seeds)
         if self.method.method not in TRIED and tower.tokenizer is not None:
             self._try_on_texts()
 

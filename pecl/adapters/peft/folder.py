@@ -9,24 +9,28 @@ from typing import Any, cast
 import torch
 
 from pecl.adapters.adapter import attach, check_finite
-from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, roles_of
+from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, read_weights, roles_of
 from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, architecture_of, paths_of
 from pecl.adapters.peft.adapter import PeftAdapter
-from pecl.adapters.peft.method import ROLE_NAMES, ROLES, PeftMethod, to_options
-from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, option_types, peft_config, quiet
+from pecl.adapters.peft.method import PeftMethod, to_options
+from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, peft_config, quiet
+from pecl.adapters.peft.options import INHERITED, ROLE_NAMES, ROLES, check_options, is_literal, option_types
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, one_line
-from pecl.files import DamagedFileError, load_json, read_tensors
+from pecl.files import load_json
 from pecl.options import quoted
 
 _PREFIX = "base_model.model."  # of the name of each tensor in PEFT's file
-# Options that change the computation, which are not options of the engine, with the values that change nothing
-_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
-    "alora_invocation_tokens": (None,),
-    "bias": (None, "none"),
-    "target_parameters": (None, []),
-    "trainable_token_indices": (None,),
-}
+# Fields of PEFT's configs that select modules by their names; in a file, PEFT reads some of them as patterns
+_SELECTING = (*ROLES, "exclude_modules", "layers_pattern", "layers_to_transform")
+# Fields that do not change the embeddings of trained weights
+_WITHOUT_EFFECT = frozenset(
+    {
+        *("auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "peft_type", "peft_version"),
+        *("revision", "task_type"),
+    }
+)
+_NOTHING = (None, False, "none", [], {})  # values of any other field
 
 
 def read_method(
@@ -47,10 +51,7 @@ def read_method(
     except ConfigError as error:
         raise ConfigError(f"{folder / CONFIG_FILE}: {error}") from error
 
-    try:
-        tensors, _ = read_tensors(folder / WEIGHTS_FILE)
-    except (OSError, DamagedFileError) as error:
-        raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
+    tensors = read_weights(folder / WEIGHTS_FILE)
     check_finite(tensors, folder / WEIGHTS_FILE)
     if pattern:
         tensors = _with_cut_ranks(tensors, pattern, folder)
@@ -77,14 +78,23 @@ def _read_document(path: Path) -> dict[str, Any]:
 def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, folder: Path) -> PeftMethod:
     """Return the method, with the options that differ from PEFT's defaults, and roles in place of names of modules."""
     name = document["peft_type"].lower()
-    for option, without_effect in _WITHOUT_EFFECT.items():
-        if document.get(option) not in without_effect:
-            raise WeightsError(f"{folder / CONFIG_FILE}: {option}: pecl computes none, got {quoted(document[option])}")
+    defaults = peft_config(name, {})
+    kinds = option_types(name)
+    for option, value in document.items():
+        is_known = option in kinds or option in _WITHOUT_EFFECT or option in INHERITED.get(name, ())
+        if option in _SELECTING:
+            _check_literal(option, value, folder)
+        elif not is_known and value not in (*_NOTHING, getattr(defaults, option, None)):
+            raise WeightsError(f"{folder / CONFIG_FILE}: {option}: pecl computes none, got {quoted(value)}")
 
-    names = [field.name for field in fields(config_class_of(name)) if field.name in document]
-    values = {option: document[option] for option in names}
-    config = peft_config(name, values)
-    options = _changed_options(name, values)
+    options = {option: document[option] for option in kinds.keys() - set(ROLES) if option in document}
+    options = {option: value for option, value in options.items() if value != getattr(defaults, option)}
+    if options.get("init_lora_weights") == "eva":  # initial values that were trained since; others change the tower
+        del options["init_lora_weights"]
+    check_options(name, options)
+    fields_of_config = {field.name for field in fields(config_class_of(name))}
+    selecting = {option: document[option] for option in _SELECTING if option in document and option in fields_of_config}
+    config = peft_config(name, {**options, **selecting})
 
     modules = _modules_of(config, tower)
     if not any(modules.values()):
@@ -101,11 +111,15 @@ def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, fold
     return PeftMethod(name, to_options(options), layers)
 
 
-def _changed_options(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a config that are not PEFT's defaults, of the options that the engine has."""
-    defaults = peft_config(method, {})
-    named = option_types(method).keys() - set(ROLES)
-    return {option: value for option, value in values.items() if option in named and value != getattr(defaults, option)}
+def _check_literal(option: str, value: Any, folder: Path) -> None:
+    """Raise WeightsError unless a value is names or numbers: PEFT reads other text as a regular expression."""
+    for name in value if isinstance(value, list) else [value]:
+        is_number = isinstance(name, int) and not isinstance(name, bool)
+        if name is not None and not is_number and not (isinstance(name, str) and is_literal(name)):
+            raise WeightsError(
+                f"{folder / CONFIG_FILE}: {option}: expected names of modules, got {quoted(name)}: regular expressions "
+                "of a file are not used; write the names"
+            )
 
 
 def _modules_of(config: Any, tower: MultilingualTextEncoder) -> dict[str, list[str]]:
@@ -127,9 +141,9 @@ def _modules_of(config: Any, tower: MultilingualTextEncoder) -> dict[str, list[s
 
 
 def _is_named(path: str, names: str | Iterable[str]) -> bool:
-    """Return whether a regular expression matches a whole path, or one of several names is the end of it."""
+    """Return whether a name is a whole path, or one of several names is the end of it."""
     if isinstance(names, str):
-        return re.fullmatch(names, path) is not None
+        return path == names
     return any(path == name or path.endswith(f".{name}") for name in names)
 
 

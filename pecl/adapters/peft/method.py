@@ -5,25 +5,22 @@ PEFT itself is needed to read a spec (`spec`) and to put a method on a tower (`a
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, Placement, layers_option
-from pecl.adapters.peft.methods import TOKENS, config_class_of, option_helps
+from pecl.adapters.kind import NORM_ROLES, AdapterConfig, Placement, layers_option
+from pecl.adapters.peft.methods import config_class_of
+from pecl.adapters.peft.options import DIVISORS, ROLES, TOKENS, WORDS, check_options, option_helps
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.options import format_option, option
+from pecl.options import format_option, is_pattern, option
 
-WORDS = "word_embeddings"  # the role of the tower's word embeddings
-ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
 DEFAULT_TOKENS = 512
-# Options of PEFT whose values are roles here, and paths of modules in PEFT
-ROLES = ("target_modules", "feedforward_modules", "modules_to_save")
 # The roles that a method changes unless its options name others
 _DEFAULT_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "ia3": {"target_modules": ("key", "value", "output"), "feedforward_modules": ("output",)},
@@ -31,8 +28,6 @@ _DEFAULT_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "trainable_tokens": {"target_modules": (WORDS,)},
 }
 _OTHER_ROLES = {"target_modules": ("query", "value")}
-# Options that divide the widths of all layers; without a value they are the largest divisor of PEFT's own default
-DIVISORS = {"c3a": "block_size", "road": "group_size", "vblora": "vector_length"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +78,19 @@ class PeftMethod(AdapterConfig):
             among = [role for role in roles["feedforward_modules"] if role in roles["target_modules"]]
             roles["feedforward_modules"] = tuple(among)
         return roles
+
+    def module_names(self) -> Iterator[tuple[str, ...]]:
+        """Yield the roles, paths or regular expression of each option that names modules."""
+        values = self.values
+        yield from (tuple(map(str, values[option])) for option in ROLES if values.get(option))
+
+    def literal(self, tower: MultilingualTextEncoder) -> "PeftMethod":
+        """Return the method with paths of layers in place of regular expressions; see `AdapterConfig.literal`."""
+        values = self.values
+        patterns = [name for name in ROLES if values.get(name) and is_pattern(tuple(values[name]))]
+        for name in patterns:
+            values[name] = [f"backbone.{path}" for path in self.layer_paths(tower, values[name])]
+        return replace(self, options=to_options(values)) if patterns else self
 
     def given(self) -> dict[str, str]:
         """Return the options that were given, as text of a spec."""
@@ -139,7 +147,11 @@ class PeftMethod(AdapterConfig):
 
 
 def options_on(method: PeftMethod, paths: Mapping[str, list[str]], backbone: Any) -> dict[str, Any]:
-    """Return the options of PEFT's config for an encoder, with `paths` of modules and the values that pecl fills in."""
+    """Return the options of PEFT's config for an encoder, with `paths` of modules and the values that pecl fills in.
+
+    Raise ConfigError for an option that no spec could have, see `options`: a file may hold anything.
+    """
+    check_options(method.method, method.values)
     values: dict[str, Any] = {**method.values, **paths}
     modules = [backbone.get_submodule(path) for path in paths["target_modules"]]
     tokens = values.pop(TOKENS, DEFAULT_TOKENS)

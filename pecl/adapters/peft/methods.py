@@ -1,34 +1,20 @@
 """PEFT's methods by name: those that work on a text tower, and those that cannot, with the reason."""
 
 import contextlib
-import typing
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
 from pecl.errors import ConfigError, install, one_line, unknown
-from pecl.options import format_option
 
 # What PEFT raises for options that do not fit each other or the model
 PEFT_ERRORS = (
     *(ValueError, TypeError, KeyError, AttributeError, AssertionError, RuntimeError, ImportError),
     ArithmeticError,
 )
-TOKENS = "tokens"  # option of trainable_tokens: how many of the most frequent tokens of the training text it trains
 UNKNOWN_STEPS = 10**9
-# Fields of PEFT's configs that are not options here: pecl sets them, or has its own (`layers`, `bitfit`)
-_NO_OPTIONS = frozenset(
-    {
-        *("alora_invocation_tokens", "auto_mapping", "base_model_name_or_path", "bias", "exclude_modules"),
-        *("inference_mode", "layers_pattern", "layers_to_transform", "megatron_config", "megatron_core"),
-        *("peft_type", "peft_version", "revision", "runtime_config", "target_parameters", "task_type"),
-        "trainable_token_indices",
-    }
-)
-# Options of LoRA that AdaLoRA does not use: it has init_r and target_r, and chooses the pattern itself
-_INHERITED = {"adalora": ("r", "rank_pattern", "alpha_pattern", "lora_bias", "use_rslora")}
 _FILLED = {"total_step": UNKNOWN_STEPS, "progressbar": False}
 
 # Methods that cannot work on a text tower: the reason, and the nearest adapter that can
@@ -106,30 +92,6 @@ def peft_config(method: str, values: Mapping[str, Any]) -> Any:
             return config_class(**{**filled, **values})
     except PEFT_ERRORS as error:
         raise ConfigError(f"engine peft: {method}: {one_line(error)}") from error
-
-
-def option_types(method: str) -> dict[str, Any]:
-    """Return the type of each option of a method: those of PEFT's config class, and `tokens` of trainable_tokens."""
-    config_class = config_class_of(method)
-    try:
-        hints = typing.get_type_hints(config_class)
-    except (NameError, TypeError):  # a name that PEFT imports for type checkers only
-        hints = {}
-    without = _NO_OPTIONS.union(_INHERITED.get(method, ()))
-    names = [field.name for field in fields(config_class) if field.name not in without]
-    counted = {TOKENS: int} if method == "trainable_tokens" else {}
-    return {name: hints.get(name, str) for name in names} | counted
-
-
-def option_helps(method: str) -> dict[str, tuple[str, str]]:
-    """Return the default and PEFT's help, in one sentence, of each option of a method."""
-    types = option_types(method)
-    helps = {}
-    for field in fields(config_class_of(method)):
-        if field.name in types:
-            default = "" if field.default is MISSING else format_option(field.default)
-            helps[field.name] = default, one_line(field.metadata.get("help", "")).partition(". ")[0]
-    return helps
 
 
 @contextlib.contextmanager

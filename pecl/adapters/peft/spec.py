@@ -6,23 +6,20 @@ objects as JSON in double quotes.
 """
 
 import json
-import types
 import typing
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.peft.method import DIVISORS, ROLE_NAMES, ROLES, PeftMethod, to_options
-from pecl.adapters.peft.methods import TOKENS, method_names, option_types, peft_config
+from pecl.adapters.peft.method import PeftMethod, to_options
+from pecl.adapters.peft.methods import method_names
+from pecl.adapters.peft.options import check_options, expected_of, members_of, option_types, origin_of
 from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
 from pecl.errors import ConfigError, unknown
-from pecl.options import is_pattern, quoted, split_unquoted, unquote
+from pecl.options import quoted, split_unquoted, unquote
 
 JOINED = ("head", "word_embeddings")  # kinds of pecl that can be joined to a method of PEFT
-_INITIAL_FROM_DATA = ("eva", "corda", "lora_ga")  # PEFT starts from random values where it has no data
 _WORDS = {"true": True, "false": False}
-_OPEN_CHOICES = {"pissa_niter_[number of iters]": "pissa_niter_"}  # a choice of PEFT with a number in it
 
 
 def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None) -> tuple[AdapterConfig, ...]:
@@ -79,76 +76,30 @@ def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
             raise ConfigError(f"{name}: {unknown('option', option, [*types_by_option, 'layers'])}")
         values[option] = _read(name, option, types_by_option[option], text)
 
-    for option in ROLES:
-        for role in values.get(option) or ():
-            if role not in ROLE_NAMES and not is_pattern((role,)):
-                problem = unknown("role", role, ROLE_NAMES)
-                raise ConfigError(f"{name}: {problem}, or a regular expression in double quotes")
-    if values.get(TOKENS, 1) < 1:
-        raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
-
-    # PEFT's own class checks the values, too
-    config = peft_config(name, {option: value for option, value in values.items() if option != TOKENS})
-    _check_values(name, values, config)
+    check_options(name, values)
     return PeftMethod(name, to_options(values), options.get("layers"))
-
-
-def _check_values(name: str, values: dict[str, Any], config: Any) -> None:
-    """Raise ConfigError for values that PEFT accepts, but that fail later or do not do here what they say."""
-    initial = values.get("init_lora_weights")
-    if initial in _INITIAL_FROM_DATA:
-        raise ConfigError(
-            f"{name}: init_lora_weights: expected initial values that need no data, such as pissa, got {initial}"
-        )
-
-    if name == "adalora" and config.target_r >= config.init_r:
-        raise ConfigError(
-            f"{name}: target_r: expected a rank below init_r, from which it cuts, got {config.target_r} "
-            f"with init_r={config.init_r}"
-        )
-
-    divisor = DIVISORS.get(name, "")
-    if values.get(divisor, 1) < 1:
-        raise ConfigError(f"{name}: {divisor}: expected a whole number >= 1, got {values[divisor]}")
-
-    if values.get("sample_at_inference"):
-        raise ConfigError(f"{name}: sample_at_inference: expected false, since a text has one embedding here, got true")
 
 
 def _read(method: str, option: str, kind: Any, text: str) -> Any:
     """Return the value of an option from its text. Raise ConfigError if it is not of the option's type."""
     plain = unquote(option, text) if text.startswith('"') else text
-    for member in _members(kind):
+    for member in members_of(kind):
         try:
             return _value(member, plain)
         except (ValueError, KeyError, TypeError):
             continue
-    raise ConfigError(f"{method}: {option}: expected {_expected(kind)}, got {quoted(plain)}")
-
-
-def _members(kind: Any) -> list[Any]:
-    """Return the types that a type allows, the strictest first."""
-    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
-    members = list(typing.get_args(kind)) if is_union else [kind]
-    order: list[Any] = [type(None), bool, int, float, typing.Literal, dict, list, str]
-    readable = [member for member in members if _origin(member) in order]
-    return sorted(readable, key=lambda member: order.index(_origin(member)))
-
-
-def _origin(kind: Any) -> Any:
-    """Return the type without its arguments: `list` for `list[str]`."""
-    return typing.get_origin(kind) or kind
+    raise ConfigError(f"{method}: {option}: expected {expected_of(option, kind)}, got {quoted(plain)}")
 
 
 def _value(kind: Any, text: str) -> Any:
     """Return a value of one type; raise ValueError, KeyError or TypeError for text of another."""
-    origin = _origin(kind)
+    origin = origin_of(kind)
     if origin is type(None):
         return {"none": None, "null": None}[text]
     if origin is bool:
         return _WORDS[text.lower()]
     if origin is typing.Literal:
-        return _choice(typing.get_args(kind), text)
+        return text  # `check_options` knows the choices
     if origin is dict:
         return _json_object(text)
     if origin is list:
@@ -161,31 +112,8 @@ def _value(kind: Any, text: str) -> Any:
     return value
 
 
-def _choice(choices: Sequence[Any], text: str) -> Any:
-    by_text = {str(choice): choice for choice in choices}
-    for choice, start in _OPEN_CHOICES.items():
-        if choice in by_text and text.startswith(start):
-            return text
-    return by_text[text]
-
-
 def _json_object(text: str) -> dict[str, Any]:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(text)
     return value
-
-
-def _expected(kind: Any) -> str:
-    """Return what an option of a type expects, for error sentences."""
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
-    texts = []
-    for member in _members(kind):
-        origin = _origin(member)
-        if origin is typing.Literal:
-            texts.append(f"one of {', '.join(map(str, typing.get_args(member)))}")
-        elif origin is list:
-            texts.append("names joined by /")
-        else:
-            texts.append(names.get(origin, "JSON in double quotes"))
-    return " or ".join(texts) or "a value that only Python can give"

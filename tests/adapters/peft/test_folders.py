@@ -91,7 +91,7 @@ def test_a_folder_gives_the_embeddings_that_it_gives_in_peft(method, tmp_path):
             'lora:rank_pattern="{\\"value\\": 3}",use_dora=true,layers=top-1',
         ),
         (
-            {"target_modules": r".*\.1\.output\.dense", "modules_to_save": ["1.output.LayerNorm"], "use_dora": True},
+            {"target_modules": ["layer.1.output.dense"], "modules_to_save": ["1.output.LayerNorm"], "use_dora": True},
             "lora:modules_to_save=output_norm,target_modules=output,use_dora=true,layers=top-1",
         ),
         (
@@ -187,7 +187,10 @@ PROBLEMS = {
         "adapts query in some layers only",
     ),
     "a bias": (lambda folder: rewrite_config(folder, bias="all"), 'bias: pecl computes none, got "all"'),
-    "a wrong option": (lambda folder: rewrite_config(folder, r=-1), "engine peft: hra"),
+    "a wrong option": (
+        lambda folder: rewrite_config(folder, r=-1),
+        "hra: r: expected a whole number from 0 to 4096, got -1",
+    ),
     "an unknown method": (lambda folder: rewrite_config(folder, peft_type="NEW"), "unknown method 'new'"),
     "a refused method": (lambda folder: rewrite_config(folder, peft_type="XLORA"), "so it does not work here"),
     "no config": (lambda folder: (folder / CONFIG_FILE).write_text("[]"), "expected"),

@@ -23,12 +23,12 @@ SPECS = (
     *("vera:r=64", "lora:r=4,use_dora=true+head", "fourierft:n_frequency=500+word_embeddings:tokens=9"),
     *("boft:target_modules=query/key,layers=top-1", "lora:init_lora_weights=pissa_niter_4", "trainable_tokens"),
     'lora:rank_pattern="{\\"query\\": 2}"',
-    'lora:target_modules="encoder[.]layer[.]1[.].*dense"',
+    "lora:target_modules=backbone.encoder.layer.1.output.dense",
 )
 WRONG = (
     ("ver", "unknown method 'ver': expected one of .*did you mean 'vera'"),
     ("vera:rank=4", "vera: unknown option 'rank'"),
-    ("vera:r=many", 'vera: r: expected a whole number, got "many"'),
+    ("vera:r=many", 'vera: r: expected a whole number from 0 to 4096, got "many"'),
     ("lora:use_dora=2", 'lora: use_dora: expected true or false, got "2"'),
     ("adalora:total_step=3,tinit=5", "engine peft: adalora: "),
     ("vera:target_modules=querry", "vera: unknown role 'querry'.*did you mean 'query'"),
