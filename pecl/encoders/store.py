@@ -31,6 +31,7 @@ from pecl.errors import DataError, OutputError
 from pecl.files import (
     check_writable,
     default_cache_dir,
+    make_private,
     remove_abandoned_files,
     sha256_bytes,
     sha256_json,
@@ -130,6 +131,8 @@ class EmbeddingStore:
 
     def _look(self) -> None:
         """Read the keys of each shard that any process has added since the last call."""
+        if self.folder.is_dir():
+            self._make_private()
         names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
         self._seen &= names
         for name in sorted(names - self._seen):
@@ -167,6 +170,7 @@ class EmbeddingStore:
         remaining = set(missing)
         try:
             check_writable(self.folder)
+            self._make_private()
             if self.folder.is_dir():
                 remove_abandoned_files(self.folder)
 
@@ -189,10 +193,15 @@ class EmbeddingStore:
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
+    def _make_private(self) -> None:
+        """Let only the user read the store: the embeddings may be those of private photographs."""
+        for folder in (self.folder.parent, self.folder):
+            make_private(folder)
+
     def _write(self, batches: Sequence[tuple[list[bytes], np.ndarray]]) -> None:
         hashes = np.frombuffer(b"".join(key for keys, _ in batches for key in keys), np.uint8).reshape(-1, 32)
         content = save({"keys": hashes, "embeddings": np.concatenate([rows for _, rows in batches])})
-        path = write_bytes(self.folder / f"{sha256_bytes(content)}.safetensors", content)
+        path = write_bytes(self.folder / f"{sha256_bytes(content)}.safetensors", content, private=True)
         self._seen.discard(path.name)
 
 
@@ -254,7 +263,8 @@ def _forget_rows(path: Path, forgotten: Set[bytes]) -> int:
     if count:
         if rows:
             remaining_content = save({name: array[rows] for name, array in shard.items()})
-            write_bytes(path.with_name(f"{sha256_bytes(remaining_content)}.safetensors"), remaining_content)
+            remaining_path = path.with_name(f"{sha256_bytes(remaining_content)}.safetensors")
+            write_bytes(remaining_path, remaining_content, private=True)
         path.unlink(missing_ok=True)
 
     return count

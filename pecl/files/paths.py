@@ -1,5 +1,6 @@
 """Paths: checks before anything is written, and the folder of caches."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def check_writable(folder: str | Path) -> None:
         raise OutputError(f"cannot write into {folder}: {nearest} is a file, expected a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write into {folder}: no permission to write in {nearest}")
+
+
+def make_private(folder: Path) -> None:
+    """Let only the user enter a folder, which is made if missing, and read its files, if others could until now."""
+    with contextlib.suppress(OSError):  # another user's, or a file system without rights
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+            for path in folder.iterdir():
+                if path.is_file() and not path.is_symlink():
+                    path.chmod(0o600)
 
 
 def expanded(name: str | Path) -> Path:

@@ -27,17 +27,19 @@ _RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.(pecl-)?tmp")  # `_write` and `new_folder` name it
 
 
-def write_bytes(path: str | Path, content: bytes) -> Path:
+def write_bytes(path: str | Path, content: bytes, *, private: bool = False) -> Path:
     """Write `content` to `path` atomically (temporary file, fsync, rename); make missing folders.
+
+    Only the user can read a `private` file, also while it has its temporary name.
 
     Raises:
         OutputError: the folder cannot be written, the disk is full, or `path` is a folder, a pipe or a device. The file
             is then as it was before.
     """
-    return write_stream(path, lambda file: file.write(content))
+    return write_stream(path, lambda file: file.write(content), private=private)
 
 
-def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
+def write_stream(path: str | Path, write: Callable[[BinaryIO], object], *, private: bool = False) -> Path:
     """Write content larger than memory to `path`, as `write_bytes`; `write` is called once, and may seek."""
     path = Path(path)
     try:
@@ -46,17 +48,17 @@ def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
             raise OutputError(f"cannot write {path}: expected a regular file, got a {kind}")
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        while not _write(path, write):
+        while not _write(path, write, 0o600 if private else 0o666):
             pass
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+def _write(path: Path, write: Callable[[BinaryIO], object], rights: int) -> bool:
     """Write a new temporary file and rename it; return False if another process took it before it was locked."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    with open(temporary, "xb") as file:
+    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, rights)) as file:
         try:
             with contextlib.suppress(OSError):  # taken for abandoned, or no locks on this file system
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ from pecl.apps.search.catalogue import (
     Head,
     Unreadable,
     index_folder,
-    make_private,
+    narrow,
     read_catalogue,
     write_entry,
     write_head,
@@ -128,7 +128,7 @@ def build_index(
                     raise
                 before = None
             head = new_head(source.root, before.head if before else None, options)
-            make_private(index_path)
+            narrow(index_path)
             return _Renewal(source, index_path, before, head, options).run()
     finally:
         with contextlib.suppress(OSError):

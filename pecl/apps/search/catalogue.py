@@ -23,12 +23,13 @@ from platformdirs import user_data_path
 
 from pecl.data.custom.photographs import Stamp
 from pecl.errors import DataError, OutputError
-from pecl.files import LOCK, parse_json
+from pecl.files import LOCK, make_private, parse_json
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
-# all files of an index
-_FILES = {FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal", LOCK}
+# all files of an index, besides its lock; `.new` is left by a process that was killed while it made the index
+FILES = (FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal")
+_INDEXES = "indexes"  # folder of all indexes, within the user's data folder
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # allowed difference of an embedding's length from 1
 _SCHEMA = (
@@ -38,6 +39,10 @@ _SCHEMA = (
     "CREATE TABLE unreadable (name BLOB PRIMARY KEY, stamp TEXT NOT NULL, reason TEXT NOT NULL)",
     "CREATE TABLE thumbnails (fingerprint TEXT PRIMARY KEY, jpeg BLOB NOT NULL)",
 )
+
+
+class UnavailableError(DataError):
+    """An index cannot be read now: another program has locked it, or a disk failed. It may be whole."""
 
 
 class Entry(NamedTuple):
@@ -103,7 +108,7 @@ class Catalogue(NamedTuple):
 def index_folder(photographs: str | Path) -> Path:
     """Return the folder of the index of a folder of photographs: below $PECL_INDEX_DIR, or the user's data folder."""
     root = Path(photographs).resolve()
-    base = os.environ.get("PECL_INDEX_DIR") or user_data_path("pecl") / "indexes"
+    base = os.environ.get("PECL_INDEX_DIR") or user_data_path("pecl") / _INDEXES
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     return Path(base) / f"{root.name or 'root'}-{digest}"
 
@@ -118,13 +123,19 @@ def shown_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def make_private(folder: Path) -> None:
-    """Let only the user read the index in `folder`, and the folder itself if it has no other files."""
+def narrow(folder: Path) -> None:
+    """Let only the user read the index in `folder`, and the folder itself if it has no other files.
+
+    The same holds for the folder above it, which names the folders of photographs, if it has all indexes.
+    """
     with contextlib.suppress(OSError):  # another user's, or a file system without rights
-        if (folder / FILE).exists():
-            (folder / FILE).chmod(0o600)
-        if set(os.listdir(folder)) <= _FILES:
-            folder.chmod(0o700)
+        for name in FILES:
+            if (folder / name).exists():
+                (folder / name).chmod(0o600)
+        if set(os.listdir(folder)) <= {*FILES, LOCK}:
+            make_private(folder)
+    if folder.parent == user_data_path("pecl") / _INDEXES:
+        make_private(folder.parent)
 
 
 @contextlib.contextmanager
@@ -132,7 +143,8 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
     """Connect to the index in `folder`, to read it in one transaction.
 
     Raises:
-        DataError: there is no index, it is damaged, or cannot be read.
+        DataError: there is no index, or it is damaged.
+        UnavailableError: it cannot be read now.
     """
     path = folder / FILE
     if not path.is_file() or not path.stat().st_size:
@@ -145,7 +157,7 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.Error as error:
         # A lost table is damage; a lock, or a disk that fails, may pass
         if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such"):
-            raise DataError(f"cannot read {path}: {error}; try again") from error
+            raise UnavailableError(f"cannot read {path}: {error}; try again") from error
         raise damaged(path, error) from error
 
 

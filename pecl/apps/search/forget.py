@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from pecl.apps.search.catalogue import FILE, connected, index_folder, read_head
+from pecl.apps.search.catalogue import FILES, UnavailableError, connected, index_folder, read_head
 from pecl.apps.search.options import BUSY
 from pecl.apps.search.qdrant import Points
 from pecl.errors import ConfigError, DataError
@@ -30,7 +30,7 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
         out: folder of the index, if it is not the default one.
 
     Raises:
-        DataError: there is no index.
+        DataError: there is no index, or another program has locked it; nothing is removed.
         ConfigError: the index in `out` belongs to another folder.
         OutputError: the index or the cache cannot be written.
         BusyError: another process is updating the index.
@@ -38,14 +38,14 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
     from pecl.encoders.store import forget_images  # takes seconds
 
     places = [Path(folder), index_folder(folder)] if out is None else [Path(out)]
-    index_path = next((path for path in places if (path / FILE).is_file()), None)
+    index_path = next((path for path in places if any((path / name).is_file() for name in FILES)), None)
     if index_path is None:
         raise DataError(f"{folder}: there is no index of it in {places[-1]}: --out names the folder of another one")
 
     with locked(index_path / LOCK, BUSY.format(index_path)):
         contents = _read_contents(index_path, Path(folder))
         count = forget_images(contents)  # first, so that the command can be repeated if it fails
-        for name in (FILE, f"{FILE}-journal"):
+        for name in FILES:
             (index_path / name).unlink(missing_ok=True)
 
     with contextlib.suppress(OSError):
@@ -57,11 +57,14 @@ def _read_contents(index_path: Path, folder: Path) -> list[str]:
     """Return the fingerprint of each photograph of the index in `index_path`, and delete its points on a Qdrant server.
 
     A damaged index is removed, too: it has no fingerprints that could be read.
+    Raise UnavailableError if it may be whole.
     """
     try:
         head = read_head(index_path)
         with connected(index_path) as database:
             contents = [fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")]
+    except UnavailableError:
+        raise
     except DataError as error:
         logger.warning("%s; cached embeddings of its photographs stay: see docs/photographs.md", error)
         return []

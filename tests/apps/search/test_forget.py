@@ -1,6 +1,9 @@
 """Nothing of a removed index or photograph stays: not in the cache, and not in the file. Only the user can read it."""
 
+import contextlib
 import json
+import os
+import sqlite3
 import stat
 
 import numpy as np
@@ -13,9 +16,17 @@ from pecl.apps.search.build import build_index
 from pecl.apps.search.catalogue import FILE, index_folder
 from pecl.apps.search.options import IndexOptions
 from pecl.cli import main
-from pecl.encoders.store import EmbeddingStore, forget_images
+from pecl.encoders.store import FOLDER, EmbeddingStore, forget_images
 from pecl.errors import ConfigError, DataError
+from pecl.files import LOCK, BusyError, locked, write_stream
 from pecl.files.images import ImageFiles
+
+
+@pytest.fixture(autouse=True)
+def _usual_rights():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def cached(folder):
@@ -122,6 +133,39 @@ def test_the_photographs_may_be_gone_and_the_index_damaged_or_elsewhere(photogra
         forget(moved)
 
 
+def test_an_index_that_another_program_has_locked_stays(photographs, tmp_path, monkeypatch):
+    build_index(photographs)
+    monkeypatch.setattr("pecl.apps.search.catalogue._PATIENCE", 0.1)
+    with contextlib.closing(sqlite3.connect(index_folder(photographs) / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DataError, match="database is locked; try again"):
+            forget(photographs)
+    assert len(cached(tmp_path / "cache")) == COUNT
+    assert forget(photographs).embeddings == COUNT
+    assert cached(tmp_path / "cache") == []
+
+
+def test_forget_waits_for_no_update(photographs, tmp_path):
+    build_index(photographs)
+    with locked(index_folder(photographs) / LOCK, ""), pytest.raises(BusyError, match="is being updated"):
+        forget(photographs)
+    assert len(cached(tmp_path / "cache")) == COUNT
+
+
+@pytest.mark.parametrize(
+    "rest", [".pecl-index.sqlite.new", ".pecl-index.sqlite.new-journal", "pecl-index.sqlite-journal"]
+)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_a_killed_process_left_is_removed(photographs, rest, is_whole):
+    folder = index_folder(photographs)
+    folder.mkdir(parents=True)
+    if is_whole:
+        build_index(photographs)
+    (folder / rest).write_bytes(b"")
+    assert forget(photographs).photographs == (COUNT if is_whole else 0)
+    assert not folder.exists()
+
+
 def forget(folder, out=None):
     from pecl.apps.search.forget import forget_index
 
@@ -154,3 +198,43 @@ def test_only_the_user_can_read_an_index(photographs, tmp_path):
     (shared / "notes.txt").write_text("of other people")
     build_index(photographs, shared)
     assert (rights(shared), rights(shared / FILE)) == (0o755, 0o600)
+
+
+def test_only_the_user_can_read_the_cached_embeddings(photographs, tmp_path):
+    build_index(photographs)
+    store = tmp_path / "cache" / FOLDER
+    paths = [store, *store.rglob("*")]
+    assert len(paths) == 3
+    assert {rights(path) for path in paths if path.is_dir()} == {0o700}
+    assert {rights(path) for path in paths if path.is_file()} == {0o600}
+
+    for path in paths:  # as earlier versions of pecl left it
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    paint(photographs / "new.png", seed=81)
+    sorted(photographs.rglob("*.png"))[0].unlink()
+    build_index(photographs)  # which adds a file and writes another one again
+    paths = [store, *store.rglob("*")]
+    assert {rights(path) for path in paths if path.is_dir()} == {0o700}
+    assert {rights(path) for path in paths if path.is_file()} == {0o600}
+
+
+def test_the_folder_of_all_indexes_names_no_photographs_to_others(photographs, tmp_path, monkeypatch):
+    monkeypatch.delenv("PECL_INDEX_DIR", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    build_index(photographs)
+    place = index_folder(photographs)
+    assert place.parent == tmp_path / "data" / "pecl" / "indexes"
+    assert (rights(place.parent), rights(place), rights(place / FILE)) == (0o700, 0o700, 0o600)
+    assert rights(tmp_path / "data") == 0o755
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path):
+    def write(_):
+        (path,) = tmp_path.iterdir()
+        seen.append(rights(path))
+
+    seen = []
+    write_stream(tmp_path / "a", write, private=True)
+    (tmp_path / "a").unlink()
+    write_stream(tmp_path / "b", write)
+    assert seen == [0o600, 0o644]

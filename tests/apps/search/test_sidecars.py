@@ -8,8 +8,10 @@ from helpers.small_index import COUNT, paint
 
 import pecl
 from pecl.apps.search.build import build_index
+from pecl.apps.search.metadata import describe
 from pecl.apps.search.xmp import MAX_BYTES
 from pecl.cli import main
+from pecl.data.custom.photographs import find_photographs
 
 EXIF = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:xap="http://ns.adobe.com/xap/1.0/"'
 
@@ -73,6 +75,26 @@ def test_the_day_of_a_sidecar_precedes_that_of_the_photograph_except_the_day_of_
         "1987": ["a.jpg"],
         "2010": ["b.jpg"],
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("2019-02-30", None),
+        ("2019:02:30 10:00:00", None),
+        ("2019-02-28T10:00", "2019-02-28"),
+        ("2019-13", None),
+        ("2019-00-00", None),
+        ("0000:00:00 00:00:00", None),
+        ("2019-2-3", None),
+        ("2019-02", "2019-02-01"),
+        ("2019", "2019-01-01"),
+    ],
+)
+def test_only_days_of_the_calendar_are_days(photographs, written, taken):
+    write_sidecar(photographs / "00.xmp", "", EXIF, f"<exif:DateTimeOriginal>{written}</exif:DateTimeOriginal>")
+    (photograph,) = [one for one in find_photographs(photographs).photographs if one.name == "00.png"]
+    assert describe(photographs, photograph).taken == taken
 
 
 @pytest.mark.parametrize(
