@@ -7,12 +7,14 @@ the case. `canonicalize` lowers the case and drops punctuation.
 
 import re
 import string
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 
 from tokenizers import Regex, normalizers
 
 from pecl.errors import WeightsError, install, unknown
+from pecl.language.normalization import CONTROLS, FULL_WIDTH, HALF_WIDTH, INVISIBLE, JOINERS, WITH_JOINERS
 
 LOWER = "lower"
 WHITESPACE = "whitespace"
@@ -35,6 +37,26 @@ def cleaning(name: str) -> Callable[[str], str]:
         raise WeightsError(f"the cleaning {name!r} needs open_clip: {install('openclip')} ({error})") from error
 
     return get_clean_fn("lower" if name == WHITESPACE_LOWER else name)
+
+
+def normal_letters(prefix: str = "") -> list[normalizers.Normalizer]:
+    """Return the steps of a tokenizer's normalizer that do what `pecl.language.normalization.normalize_letters` does.
+
+    Texts in capitals stay in capitals: a normalizer has no step for a condition on a whole text. `prefix` is the
+    tower's, which keeps its last space if it comes with the text, and the text is empty.
+    """
+    unusual_width = [letter for i in range(0x10000) if _UNUSUAL_WIDTH.match(letter := chr(i))]
+    anything, with_joiners = "(?m:.*)", WITH_JOINERS.pattern
+    joiners = rf"{JOINERS.pattern}(?!{anything}{with_joiners})(?<!{with_joiners}{anything})"
+    return [
+        *(normalizers.Replace(letter, unicodedata.normalize("NFKC", letter)) for letter in unusual_width),
+        normalizers.Replace(Regex(CONTROLS.pattern), " "),
+        normalizers.Replace(Regex(INVISIBLE.pattern), ""),
+        normalizers.Replace(Regex(joiners), ""),
+        normalizers.Replace(Regex(r"\s+"), " "),
+        normalizers.Replace(Regex(rf"\A | (?<!\A{re.escape(prefix)})\z"), ""),
+        normalizers.NFC(),
+    ]
 
 
 def normalizer_of(name: str) -> list[normalizers.Normalizer]:
@@ -70,5 +92,6 @@ def _mend() -> list[normalizers.Normalizer]:
     ]
 
 
+_UNUSUAL_WIDTH = re.compile(f"{FULL_WIDTH.pattern}|{HALF_WIDTH.pattern}")
 _SPACES = (normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip())
 _PUNCTUATION = (normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""))

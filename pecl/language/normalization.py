@@ -12,14 +12,14 @@ NORMALIZATION = 1  # version of the normal form: caches of token ids depend on i
 LONGEST_ABBREVIATION = 4  # capitals; a text with more is read in lower case
 DOTLESS_I = ("az", "crh", "tr")  # languages whose I is the capital of ı, and İ that of i
 # Latin letters as wide as Chinese characters
-_FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]+")
-_HALF_WIDTH = re.compile("[\uff66-\uff9f]+")  # narrow Japanese letters
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]+")
-_INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")
-_JOINERS = re.compile("[\u200b-\u200d]+")  # the space, the non-joiner and the joiner, each of width 0
+FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]+")
+HALF_WIDTH = re.compile("[\uff66-\uff9f]+")  # narrow Japanese letters
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]+")
+INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")
+JOINERS = re.compile("[\u200b-\u200d]+")  # the space, the non-joiner and the joiner, each of width 0
 # Scripts whose spelling has joiners: Arabic to Myanmar, Khmer, Mongolian, later ones of India; and
 # emoji
-_WITH_JOINERS = re.compile(
+WITH_JOINERS = re.compile(
     "[\u0600-\u109f\u1700-\u1cff\u2600-\u27bf\ua800-\ua8ff\ua980-\uabff\U00010a00-\U00011fff\U0001f000-\U0001faff]"
 )
 _TURKIC = str.maketrans({"I": "ı", "İ": "i"})
@@ -46,12 +46,20 @@ def normalize_text(text: str, language: str | None = None) -> str:
         >>> normalize_text("KIZ SAHİLDE", "tr")
         'kız sahilde'
     """
-    text = _HALF_WIDTH.sub(_usual_width, _FULL_WIDTH.sub(_usual_width, text))
-    text = _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
-    if not _WITH_JOINERS.search(text):
-        text = _JOINERS.sub("", text)
-    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    text = normalize_letters(text)
     return _lower(text, language) if _is_shouted(text) else text
+
+
+def normalize_letters(text: str) -> str:
+    """Return a text with the letters and spaces of its normal form, in the case in which it is written.
+
+    `pecl.encoders.cleaning.normal_letters` has the same steps for the tokenizers of other packages.
+    """
+    text = HALF_WIDTH.sub(_usual_width, FULL_WIDTH.sub(_usual_width, text))
+    text = INVISIBLE.sub("", CONTROLS.sub(" ", text))
+    if not WITH_JOINERS.search(text):
+        text = JOINERS.sub("", text)
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def _usual_width(letters: re.Match[str]) -> str:

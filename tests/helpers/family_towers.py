@@ -13,7 +13,7 @@ import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
-from tokenizers import processors
+from tokenizers import AddedToken, processors
 from transformers import (
     DistilBertConfig,
     DistilBertModel,
@@ -126,10 +126,13 @@ def ending_tokenizer():
 
 
 def gemma_tokenizer():
-    """SigLIP 2's: a class of its own, which builds its normalizer anew when it is loaded."""
+    """SigLIP 2's: a class of its own, which builds its normalizer anew when it is loaded, and has tokens of spaces."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
-    pieces = [*special, *(f"<0x{i:02X}>" for i in range(256)), "▁", *string.ascii_letters, *string.punctuation]
+    added = ["\n\n", "\t", "<table>"]
+    letters = ["▁", *string.ascii_letters, *string.punctuation]
+    pieces = [*special, *added, *(f"<0x{i:02X}>" for i in range(256)), *letters]
     tokenizer = GemmaTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], padding_side="right")
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in added])
     template = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
     tokenizer.backend_tokenizer.post_processor = template
     return tokenizer

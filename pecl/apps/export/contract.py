@@ -4,7 +4,7 @@ When an export is written, its embeddings of the texts in `texts_for` are compar
 So are the embeddings of two pictures by a graph of ONNX; those of other packages are not compared.
 Exceptions for texts:
 
-- A text that `normalize_text` changes, such as one in capitals: only pecl reads its normal form.
+- A text in capitals, which only pecl reads in lower case (`pecl.language.normalization`).
 - A text that lacks marks or capitals: only pecl's searches, servers and banks restore them (`pecl.language.restoring`).
 - HTML entities and wrongly decoded text, if the tower has open_clip's cleaning, which repairs them.
 - open_clip and immich clean every text: they embed it as the tower embeds the cleaned text.
@@ -17,12 +17,12 @@ models, transformers' own tokenizer class builds its normalizer again when it is
 loses the steps that pecl adds.
 """
 
-import copy
 import importlib.util
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,15 @@ from PIL import Image
 from tokenizers import Tokenizer, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from pecl.encoders.cleaning import CANONICALIZE, normalizer_of
+from pecl.encoders.cleaning import CANONICALIZE, normal_letters, normalizer_of
 from pecl.encoders.fingerprint import Tower
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.tokenizing import Tokenizing, around
 from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, PeclError, RunError, one_line
+from pecl.files import write_text
 from pecl.language.languages import language_name
-from pecl.language.normalization import normalize_text
+from pecl.language.normalization import normalize_letters, normalize_text
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ TOLERANCE = 1e-5  # largest difference in any number of a text's embedding of le
 PICTURE_TOLERANCE = 1e-4
 # least cosine with the tower's embedding that a text tower in 8 bits should have: `mini` has .93
 LEAST_COSINE = 0.9
+CARD = "README.md"
+IN_CAPITALS = ("A DOG ON THE BEACH", "EIN HUND AM STRAND", "ΣΚΎΛΟΣ ΣΤΗΝ ΠΑΡΑΛΊΑ", "KIZ SAHİLDE")
 EMPTY, LONG = "empty", "500 words"
 TEXTS: dict[str, str] = {
     "plain": "a dog on the beach",
@@ -81,7 +84,7 @@ def texts_for(
     has_prefix: bool = False,
     pads_by_token: bool = False,
 ) -> dict[str, str]:
-    """Return the texts, by name, that the tower and its export must embed equally: normal forms of hard texts.
+    """Return the texts, by name, that the tower and its export must embed equally. None is in capitals.
 
     Args:
         tower: the tower, whose tokenizer has the special tokens.
@@ -106,7 +109,8 @@ def texts_for(
         texts["padding"] = f"a dog {padding} b {padding.upper()} c {padding}"
         texts |= {} if has_prefix and tower.text_prefix else {"padding first": f"{padding} a dog"}
 
-    return {name: normalize_text(text, tower.language) for name, text in texts.items()}
+    normal = {name: normalize_text(text, tower.language) for name, text in texts.items()}
+    return {name: text if normalize_letters(text) == normal[name] else normal[name] for name, text in texts.items()}
 
 
 def check_equal(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
@@ -133,6 +137,32 @@ def warn_if_far(file: str, actual: Embed, expected: Embed, texts: Mapping[str, s
             "%s embeds the text %r (%s) with a cosine of %.5f with the tower's embedding: expected at least %s",
             *(file, text[:40], name, cosines[lowest], LEAST_COSINE),
         )
+
+
+def write_card(folder: Path, package: str, tower: Tokenizing, actual: Embed, expected: Embed) -> None:
+    """Write the card of an export: how it reads texts, and the cosines with the tower's embeddings of `IN_CAPITALS`."""
+    with quiet():
+        actual_rows = torch.as_tensor(actual(IN_CAPITALS)).cpu()  # (N, D)
+        expected_rows = torch.as_tensor(expected(IN_CAPITALS)).cpu()  # (N, D)
+
+    cosines = torch.cosine_similarity(actual_rows, expected_rows).tolist()  # (N,)
+    languages = "all its languages" if tower.language is None else language_name(tower.language)
+    figures = "\n".join(f"  - `{text}`: {cosine:.3f}" for text, cosine in zip(IN_CAPITALS, cosines, strict=True))
+    card = f"""# {Path(tower.name).name}
+
+A text tower of pecl for {languages}, written for {package}.
+
+## How it reads a text
+
+The tokenizer brings a text into pecl's normal form: composed letters, letters of usual width, single spaces,
+no invisible characters. Two steps of pecl are left out:
+
+- pecl reads a text in capitals in lower case, by the rules of its language. The cosine between the embedding of
+  this export and that of pecl:
+{figures}
+- pecl's searches, servers and banks restore marks and capitals that a text lacks.
+"""
+    write_text(folder / CARD, card)
 
 
 def check_pictures(package: str, embed: Callable[[torch.Tensor], Any], image: ImageEncoder) -> None:
@@ -225,7 +255,7 @@ def quiet() -> Iterator[None]:
 def portable_tokenizer(
     tower: Tokenizing, language: str | None = None, *, with_prefix: bool = False
 ) -> PreTrainedTokenizerFast:
-    """Return a tokenizer that gives the tower's token ids: it cleans each text and puts the language's token first.
+    """Return a tokenizer that gives the tower's token ids: it reads texts as the tower, the language's token first.
 
     `language` is that of all texts, see `Tokenizing.tokenize`. `with_prefix` also puts the tower's
     prefix before every text. Raise ConfigError if the tower's tokenizer cannot be written so, or as
@@ -240,7 +270,7 @@ def portable_tokenizer(
             f"transformers, got a {type(plain).__name__}"
         )
 
-    backend = _cleaning(plain.backend_tokenizer, tower.clean) if tower.clean else copy.deepcopy(plain.backend_tokenizer)
+    backend = _reading(plain.backend_tokenizer, tower.clean, "" if with_prefix else tower.text_prefix)
     tokens = {role: getattr(plain, role) for role in _ROLES}
     special = {role: token for role, token in tokens.items() if token is not None}
     tokenizer = PreTrainedTokenizerFast(
@@ -274,17 +304,30 @@ def portable_tokenizer(
     return tokenizer
 
 
-def _cleaning(backend: Any, clean: str) -> Any:
-    """Return a copy of a tokenizer's backend that cleans a text before it looks for special tokens."""
-    document = json.loads(backend.to_str())
-    # which would clean the special tokens, too, and find them inside words
-    if clean != CANONICALIZE:
-        for token in document["added_tokens"]:
-            token["normalized"] = True
+def _reading(backend: Any, clean: str, prefix: str) -> Any:
+    """Return a copy of a tokenizer's backend that reads a text as a tower: normal form, cleaning, added tokens.
 
-    copied = Tokenizer.from_str(json.dumps(document))
+    The tower looks for added tokens, such as special tokens, in the cleaned text. One that no cleaned text contains
+    is left out, such as Gemma's token of two line breaks: it would be found before the cleaning. `prefix` comes with
+    every text.
+    """
+    document = json.loads(backend.to_str())
+    steps = [*normal_letters(prefix), *(normalizer_of(clean) if clean else [])]
+    read = normalizers.Sequence(steps).normalize_str
+    vocabulary = backend.get_vocab(with_added_tokens=False)
+
+    added_tokens = []
+    for token in document["added_tokens"]:
+        content = token["content"]
+        if read(content) == content:
+            token["normalized"] = True
+        elif not token["special"] and content in vocabulary and content not in read(f"a{content}a"):
+            continue
+        added_tokens.append(token)
+
+    copied = Tokenizer.from_str(json.dumps(document | {"added_tokens": added_tokens}))
     own_normalizers = [] if copied.normalizer is None else [copied.normalizer]
-    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *own_normalizers])
+    copied.normalizer = normalizers.Sequence([*steps, *own_normalizers])
     return copied
 
 

@@ -73,6 +73,7 @@ def check_folder(tower: MultilingualTextEncoder, folder: Path, *, by_pecl: bool 
         embed = partial(model.encode, convert_to_tensor=True, show_progress_bar=False)
         texts = contract.texts_for(tower, pads_by_token=tower.counts_padding)
         contract.check_equal("sentence-transformers", embed, tower.encode_text, texts)
+        contract.write_card(folder, "sentence-transformers", tower, embed, tower.encode_text)
 
 
 def text_parts(tower: MultilingualTextEncoder) -> list[Part]:

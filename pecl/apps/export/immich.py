@@ -216,6 +216,7 @@ def _check(text: MultilingualTextEncoder, image: ImageEncoder | None, language: 
             if prefix:  # the prefix takes one of the tokens that a text is cut to
                 del texts[contract.LONG]
             contract.check_equal("onnxruntime", partial(rows, prefix), expected, texts)
+        contract.write_card(folder, "immich", text, partial(rows, ""), expected)
     finally:
         text.max_length = longest
 

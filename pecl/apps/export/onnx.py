@@ -225,13 +225,14 @@ def _check(text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | No
 
     tower, names = (text.tower, text.single().languages) if isinstance(text, AdapterBank) else (text, [])
     texts = contract.texts_for(tower, has_prefix=True)
-    places = np.arange(len(texts)) % max(len(names), 1)
-    slots = {"slots": places} if names else {}
+
+    def places(number: int) -> np.ndarray:
+        return np.arange(number) % len(names)
 
     def expected(given: Sequence[str]) -> torch.Tensor:
         if not isinstance(text, AdapterBank):
             return text.encode_text(given)
-        adapters = [names[index] for index in places]
+        adapters = [names[index] for index in places(len(given))]
         token_ids = text.tokenize(given, adapters, restore=False)
         return F.normalize(text.encode_token_ids(token_ids, adapters), dim=1)
 
@@ -243,10 +244,12 @@ def _check(text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | No
     ) -> np.ndarray:
         tokens = tokenizer(list(given), padding=True, return_tensors="np", verbose=False, **options)
         feed = {"input_ids": tokens["input_ids"], "attention_mask": mask(tokens["attention_mask"])}
-        return session.run(None, feed | slots)[0]
+        feed |= {"slots": places(len(given))} if names else {}
+        return session.run(None, feed)[0]
 
     for options in ({"truncation": True}, {"mask": np.ones_like}, {"padding_side": "left"}):
         contract.check_equal("onnxruntime", partial(embed, session, **options), expected, texts)
+    contract.write_card(folder, "onnxruntime", tower, partial(embed, session), expected)
 
     if int8:
         with contract.opening("onnxruntime"):

@@ -195,6 +195,7 @@ def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> Non
 
     contract.check_equal("open_clip", embed, expected, texts)
     contract.check_equal("pecl", load_text_checkpoint(folder).encode_text, expected, texts)
+    contract.write_card(folder, "open_clip", text, embed, expected)
 
 
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
