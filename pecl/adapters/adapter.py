@@ -19,6 +19,7 @@ from torch import nn
 from pecl.adapters.kind import AdapterConfig, layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import ADAPTER_CLASSES, check_combination, describe
+from pecl.adapters.steps import TrainingSteps
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
@@ -44,6 +45,7 @@ class Adapter:
     """
 
     trains_all_tensors: ClassVar[bool] = True  # whether all numbers of a slot's state are trained
+    steps: TrainingSteps | None = None  # what the engine does in a training; None for slot modules
 
     def __init__(
         self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seeds: Sequence[int]
@@ -168,29 +170,6 @@ class Adapter:
     def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
         """Return a copy of what `slot` holds, by name."""
         return {name: tensor.detach()[slot].clone() for name, tensor in self.named_tensors()}
-
-    def write_own_format(self, path: Path) -> None:
-        """Write the folder of the package that made the modules, at `path`; pecl's own have none."""
-
-    def begin(self, steps: int) -> None:
-        """Prepare for a training of `steps` steps."""
-
-    def penalty(self) -> torch.Tensor | float:
-        """Return what the adapter adds to the loss of a step."""
-        return 0.0
-
-    def after_step(self, step: int) -> None:
-        """Do what follows an update of the parameters; steps count from 0."""
-
-    def prune_average(self, averages: Mapping[str, torch.Tensor]) -> None:
-        """Remove from the moving averages of the parameters, by name, what `after_step` removed from them."""
-
-    def progress(self) -> dict[str, torch.Tensor]:
-        """Return what `after_step` changes besides the tensors of the slots, for the saved state of a training."""
-        return {}
-
-    def resume(self, progress: Mapping[str, torch.Tensor]) -> None:
-        """Put back what `progress` returned, after the tensors of the slots were put back."""
 
     def plain_backbone(self, slot: int, memo: dict[int, Any]) -> Any:
         """Return a copy of the tower's encoder without the adapter; `memo` has copies of some modules and tensors."""

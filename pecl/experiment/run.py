@@ -291,7 +291,8 @@ def _record(
         state = adapter.file_state(record.best)
         trainable = None if adapter.trains_all_tensors else adapter.num_parameters()
         save_adapter(path, state, adapter.file_configs, config.language, adapter.tower, pairs, trainable)
-        adapter.write_own_format(path.with_suffix(""))
+        if adapter.steps is not None:
+            adapter.steps.finish(path.with_suffix(""))
 
         description = describe_adapter(adapter, tower_size, path)
         result = record_training(member.inputs, evaluations, description, trainer, member.slot, len(members))

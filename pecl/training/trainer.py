@@ -102,7 +102,8 @@ class Trainer:
         self.average: Average | None = None
         self.records = [SlotRecord() for _ in range(adapter.num_slots)]
         self.total_steps = schedule.steps(sizes[0])
-        adapter.begin(self.total_steps)
+        if adapter.steps is not None:
+            adapter.steps.begin(self.total_steps)
         self.step = 0
         # step of the state on disk, from which the run resumes even if it is interrupted before `run` restores it
         self.saved_step = 0 if self.state_path is None else saved_step(self.state_path)
@@ -173,16 +174,20 @@ class Trainer:
         losses = self.losses(self.batch_indices(self.step))
 
         self.optimizer.zero_grad()
-        (losses.sum() + self.adapter.penalty()).backward()
+        steps = self.adapter.steps
+        penalty = 0.0 if steps is None else steps.penalty()
+        (losses.sum() + penalty).backward()
         self.processes.sum_gradients(self.adapter.parameters())
 
         rates = torch.tensor([self.learning_rate(slot) for slot in range(len(learns))])
         self.optimizer.step(rates, self.step + 1)
-        self.adapter.after_step(self.step)
+        if steps is not None:
+            steps.after_step(self.step)
         if self.average is not None:
             self.average.update(learns)
+        if self.average is not None and steps is not None:
             names = [name for name, _ in self.adapter.named_parameters()]
-            self.adapter.prune_average(dict(zip(names, self.average.values, strict=True)))
+            steps.prune_average(dict(zip(names, self.average.values, strict=True)))
 
         self.step += 1
         return losses.detach()
@@ -414,7 +419,8 @@ class Trainer:
             "seconds": self.seconds,
             "recent_steps": self._recent_steps,
         }
-        of_adapter = {f"{_OF_ADAPTER}{name}": tensor for name, tensor in self.adapter.progress().items()}
+        changed = {} if self.adapter.steps is None else self.adapter.steps.progress()
+        of_adapter = {f"{_OF_ADAPTER}{name}": tensor for name, tensor in changed.items()}
         save_state(path, self._state_tensors() | of_adapter, self.records, progress)
         self.saved_step = self.step
 
@@ -422,7 +428,9 @@ class Trainer:
         """Continue from the saved state."""
         assert self.state_path is not None
         self.records, progress = restore_state(self.state_path, self._state_tensors())
-        self.adapter.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in progress["rest"].items()})
+        if self.adapter.steps is not None:
+            rest = progress["rest"]
+            self.adapter.steps.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in rest.items()})
         self.step = progress["step"]
         self.seconds = progress["seconds"]
         self._recent_steps = progress["recent_steps"]

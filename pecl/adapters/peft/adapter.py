@@ -66,6 +66,7 @@ class PeftAdapter(ForeignAdapter):
         self._plain_backbone = tower.backbone
         self._inject(seeds[0] if seeds else 0)
 
+        self.steps = PeftSteps(self)
         super().put_on(seeds)
         if self.method.method not in TRIED and tower.tokenizer is not None:
             self._try_on_texts()
@@ -115,7 +116,7 @@ class PeftAdapter(ForeignAdapter):
         `originals` has the tower's own tensor for the id of each tensor of the copied encoder. A copy that PEFT did not
         change shares the memory of the tower's own again.
         """
-        self._trained: dict[str, nn.Parameter] = {}
+        self.trained: dict[str, nn.Parameter] = {}
         self._held: dict[str, torch.Tensor] = {}
         saved = self.wrapped.state_dict().keys()
 
@@ -128,9 +129,9 @@ class PeftAdapter(ForeignAdapter):
             if name in saved or _is_computed(name):
                 self._held[_name(name)] = tensor
             if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
-                self._trained[_name(name)] = tensor
+                self.trained[_name(name)] = tensor
 
-        if not self._trained:
+        if not self.trained:
             raise ConfigError(f"engine peft: {self.method.method} trains nothing with these options")
 
     def _live_indices(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -146,7 +147,7 @@ class PeftAdapter(ForeignAdapter):
     def _try_on_texts(self) -> None:
         """Raise ConfigError if a method gives no gradient, or mixes the texts of a batch."""
         token_ids = self.tower.tokenize(_TEXTS)
-        parameters = list(self._trained.values())
+        parameters = list(self.trained.values())
         values_before = [parameter.detach().clone() for parameter in parameters]
         generator = torch.Generator().manual_seed(0)
         for parameter in parameters:  # fresh parameters may change nothing yet
@@ -176,7 +177,7 @@ class PeftAdapter(ForeignAdapter):
 
     def own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters that PEFT trains."""
-        yield from self._trained.items()
+        yield from self.trained.items()
 
     def own_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield parameters, what layers share or draw at random, and weights of the tower that PEFT replaced."""
@@ -193,9 +194,9 @@ class PeftAdapter(ForeignAdapter):
         """Set the tensors of the only slot; see `Adapter.put_slot_states`."""
         super().put_slot_states({slot: self.complete(state) for slot, state in states.items()})
         if states:
-            self._follow_projections()
+            self.follow_projections()
 
-    def _follow_projections(self) -> None:
+    def follow_projections(self) -> None:
         """Compute FRoD's factor U of each layer for the projection V of the file: U diag(lambda) V is the weight."""
         for module in self.wrapped.modules():
             if NAME in getattr(module, "frod_U", {}):
@@ -229,41 +230,6 @@ class PeftAdapter(ForeignAdapter):
             delta.copy_(torch.stack([vectors.get(token, row) for token, row in zip(tokens, rows, strict=True)]))
             holder[NAME][:] = token_ids.numpy()
 
-    def begin(self, steps: int) -> None:
-        """Give the length of the training to a method that allocates ranks by it."""
-        if getattr(self.config, "total_step", None) == UNKNOWN_STEPS and steps:
-            first, last = self.config.tinit, self.config.tfinal
-            if first >= steps - last:
-                raise ConfigError(
-                    f"engine peft: {self.method.method}: expected tinit + tfinal below the {steps} steps of the "
-                    f"training, got {first + last}"
-                )
-            self.config.total_step = steps
-
-    def penalty(self) -> torch.Tensor | float:
-        """Return AdaLoRA's penalty on factors that are not orthogonal; PEFT adds it to the loss of a whole model."""
-        return allocation.penalty(self.config, self._trained)
-
-    def after_step(self, step: int) -> None:
-        """Let AdaLoRA and AdaMSS allocate their ranks."""
-        if hasattr(self.wrapped.base_model, "update_and_allocate"):
-            self.wrapped.base_model.update_and_allocate(step)
-
-    def prune_average(self, averages: Mapping[str, torch.Tensor]) -> None:
-        """Set the ranks to zero that AdaLoRA cut: their averages would be those of the steps before."""
-        for name, parameter in self._trained.items():
-            if ".lora_E." in name:
-                averages[name].masked_fill_(parameter.detach() == 0, 0.0)
-
-    def progress(self) -> dict[str, torch.Tensor]:
-        """Return the scores and masks of the allocation of ranks."""
-        return allocation.progress(self.wrapped, self._trained)
-
-    def resume(self, progress: Mapping[str, torch.Tensor]) -> None:
-        """Put back what `progress` returned."""
-        allocation.resume(self.wrapped, self._trained, progress)
-        self._follow_projections()
-
     def plain_backbone(self, slot: int, memo: dict[int, Any]) -> Any:
         """Return a copy of the encoder into which PEFT merged the adapter; raise WeightsError where it cannot merge."""
         for path in chain.from_iterable(self.paths.values()):
@@ -278,13 +244,6 @@ class PeftAdapter(ForeignAdapter):
             raise WeightsError(f"this adapter cannot be merged into the tower: {one_line(error)}") from error
         vars(backbone).pop("peft_config", None)
         return backbone.requires_grad_(False)
-
-    def write_own_format(self, path: Path) -> None:
-        """Write PEFT's folder at `path`, without pecl's own parts; a folder of PEFT that is there is replaced."""
-        if (path / CONFIG_FILE).exists():
-            shutil.rmtree(path)
-        with new_folder(path) as folder:
-            self.write_folder(folder)
 
     def write_folder(self, folder: Path, base: str | None = None) -> None:
         """Write PEFT's two files into `folder`, without pecl's own parts; `base` names the encoder for PEFT."""
@@ -319,6 +278,56 @@ class PeftAdapter(ForeignAdapter):
         """Take the adapter off and put the tower's own encoder back."""
         super().remove()
         self.tower.backbone = self._plain_backbone.train(self.tower.backbone.training)
+
+
+class PeftSteps:
+    """The steps of a `PeftAdapter`, see `TrainingSteps`: AdaLoRA's and AdaMSS's choice of ranks, and PEFT's folder."""
+
+    def __init__(self, adapter: PeftAdapter) -> None:
+        self.adapter = adapter
+
+    def begin(self, steps: int) -> None:
+        """Give the length of the training to a method that allocates ranks by it."""
+        config = self.adapter.config
+        if getattr(config, "total_step", None) == UNKNOWN_STEPS and steps:
+            first, last = config.tinit, config.tfinal
+            if first >= steps - last:
+                raise ConfigError(
+                    f"engine peft: {self.adapter.method.method}: expected tinit + tfinal below the {steps} steps of "
+                    f"the training, got {first + last}"
+                )
+            config.total_step = steps
+
+    def penalty(self) -> torch.Tensor | float:
+        """Return AdaLoRA's penalty on factors that are not orthogonal; PEFT adds it to the loss of a whole model."""
+        return allocation.penalty(self.adapter.config, self.adapter.trained)
+
+    def after_step(self, step: int) -> None:
+        """Let AdaLoRA and AdaMSS allocate their ranks."""
+        if hasattr(self.adapter.wrapped.base_model, "update_and_allocate"):
+            self.adapter.wrapped.base_model.update_and_allocate(step)
+
+    def prune_average(self, averages: Mapping[str, torch.Tensor]) -> None:
+        """Set the ranks to zero that AdaLoRA cut: their averages would be those of the steps before."""
+        for name, parameter in self.adapter.trained.items():
+            if ".lora_E." in name:
+                averages[name].masked_fill_(parameter.detach() == 0, 0.0)
+
+    def progress(self) -> dict[str, torch.Tensor]:
+        """Return the scores and masks of the allocation of ranks."""
+        return allocation.progress(self.adapter.wrapped, self.adapter.trained)
+
+    def resume(self, progress: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `progress` returned."""
+        allocation.resume(self.adapter.wrapped, self.adapter.trained, progress)
+        self.adapter.follow_projections()
+
+    def finish(self, path: Path) -> None:
+        """Write PEFT's folder at `path`, without pecl's own parts; a folder of PEFT that is there is replaced."""
+        if (path / CONFIG_FILE).exists():
+            shutil.rmtree(path)
+        with new_folder(path) as folder:
+            self.adapter.write_folder(folder)
 
 
 def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:

@@ -49,14 +49,14 @@ def train(tower, adapter):
     batch = tower.pad(tower.tokenize(TEXTS), range(len(TEXTS)))
     goal = torch.randn(len(TEXTS), tower.embedding_dim, generator=torch.Generator().manual_seed(0))
     adapter.choose(0, [tower.tokenize(TEXTS)])
-    adapter.begin(STEPS)
+    adapter.steps.begin(STEPS)
     optimizer, losses = torch.optim.Adam(adapter.parameters(), lr=1e-2), []
     for step in range(STEPS):
         optimizer.zero_grad()
         loss = (tower(batch.input_ids, batch.attention_mask) - goal).square().mean()
-        (loss + adapter.penalty()).backward()
+        (loss + adapter.steps.penalty()).backward()
         optimizer.step()
-        adapter.after_step(step)
+        adapter.steps.after_step(step)
         losses.append(loss.item())
     return losses
 
