@@ -1,7 +1,7 @@
 """`ForeignAdapter`: modules of another package in the encoder, perhaps with slot modules of pecl next to them.
 
-An engine implements it: `put_on` and `remove`, `own_parameters`, and perhaps `own_tensors` and `steps`. Its modules have
-one slot, so their tensors have no slot dimension.
+An engine implements it: `put_on` and `remove`, `own_parameters`, and perhaps `own_tensors` and `steps`. Its modules
+have one slot, so their tensors have no slot dimension.
 """
 
 import math
