@@ -1,9 +1,7 @@
 """Trackers receive each validation once, also of runs that are interrupted; their files are read by their packages."""
 
-import csv
 import os
 import signal
-import struct
 import sys
 import time
 from functools import partial
@@ -13,6 +11,7 @@ from helpers.folders import flags
 from helpers.grid_processes import Command
 from helpers.interrupted import counted_steps
 from helpers.small_experiment import SMALL, write_folder
+from helpers.tracked import LAST_STEP, read_csv, read_mlflow, read_tensorboard, read_trackio, read_wandb
 
 import pecl
 import pecl.training.trainer
@@ -23,69 +22,7 @@ from pecl.experiment.tracking import TrackerCallback
 from pecl.grid import expand, run_grid
 from pecl.results.result import read_result
 
-STEPS = [2, 4, 6, 8]  # the validations of SMALL
-
-
-def read_csv(out, run):
-    with (out / "metrics" / f"{run}.csv").open(newline="", encoding="utf-8") as file:
-        return [(row["metric"], int(row["step"]), float(row["value"])) for row in csv.DictReader(file)]
-
-
-def read_tensorboard(out, run):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    events = accumulator.EventAccumulator(str(out / "tensorboard" / run)).Reload()
-    return [(tag, event.step, event.value) for tag in events.Tags()["scalars"] for event in events.Scalars(tag)]
-
-
-def read_mlflow(out, run):
-    mlflow = pytest.importorskip("mlflow")
-    client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name(out.name)
-    (found,) = client.search_runs([experiment.experiment_id], f"tags.mlflow.runName = '{run}'")
-    assert (found.info.status, found.data.params["epochs"]) == ("FINISHED", "4")
-    histories = [client.get_metric_history(found.info.run_id, name) for name in found.data.metrics]
-    return [(one.key.replace("_at_", "@"), one.step, one.value) for history in histories for one in history]
-
-
-def wandb_records(path):
-    """Yield the messages of an offline run: a log of LevelDB, in blocks of 32 KiB, after a header of 7 bytes."""
-    content, place, message = path.read_bytes(), 7, b""
-    while place + 7 <= len(content):
-        if (left := 2**15 - place % 2**15) < 7:  # no header fits into the rest of a block
-            place += left
-            continue
-        size, kind = struct.unpack("<HB", content[place + 4 : place + 7])
-        message += content[place + 7 : place + 7 + size]
-        place += 7 + size
-        if kind in (1, 4):  # a whole message, or the last part of one
-            yield message
-            message = b""
-
-
-def read_wandb(out, run):
-    pytest.importorskip("wandb")
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    rows = []
-    for path in sorted(out.glob(f"wandb/offline-run-*-{run[-16:]}/*.wandb")):
-        for message in wandb_records(path):
-            record = Record.FromString(message)
-            values = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
-            if values:
-                step = record.history.step.num
-                rows += [(name, step, float(value)) for name, value in values.items() if name[0] != "_"]
-            updates = {item.key or item.nested_key[0]: item.value_json for item in record.summary.update}
-            rows += [(name, STEPS[-1], float(value)) for name, value in updates.items() if "@" in name]
-    return rows
-
-
-def read_trackio(out, run):
-    pytest.importorskip("trackio")
-    from trackio.sqlite_storage import SQLiteStorage
-
-    rows = SQLiteStorage.get_logs(out.name, run)
-    names = {name for row in rows for name in row} - {"step", "timestamp"}
-    return [(name, row["step"], row[name]) for row in rows for name in sorted(names) if row.get(name) is not None]
+STEPS = [2, 4, 6, LAST_STEP]  # the validations of SMALL
 
 
 READERS = {

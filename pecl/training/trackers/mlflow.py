@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import
 
@@ -63,7 +64,8 @@ class MlflowTracker:
         if self.client is None:
             if not self.uri:
                 self.folder.mkdir(parents=True, exist_ok=True)
-            self.client = MlflowClient(self.uri or f"sqlite:///{self.folder / 'mlflow.db'}")
+            # MLflow reads the path as part of a URL
+            self.client = MlflowClient(self.uri or f"sqlite:///{quote(str(self.folder / 'mlflow.db'))}")
         return self.client
 
     def _experiment(self, client: MlflowClient) -> str:

@@ -1,6 +1,7 @@
 """Weights & Biases: offline runs in `wandb/`, which `wandb sync` uploads; online if WANDB_MODE asks for it."""
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 import wandb
 
 _RUN_ID_LENGTH = 16
+_LONGEST_PROJECT = 128
 
 
 class WandbTracker:
@@ -31,7 +33,7 @@ class WandbTracker:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runs[run] = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or self.folder.absolute().name,
+            project=os.environ.get("WANDB_PROJECT") or _project_name(self.folder.absolute().name),
             dir=str(self.folder),
             id=identity,
             name=run,
@@ -55,3 +57,8 @@ class WandbTracker:
     def close(self, run: str) -> None:
         """Finish the run."""
         self.runs.pop(run).finish()
+
+
+def _project_name(folder_name: str) -> str:
+    """Return a name without the characters that W&B refuses in projects, and as short as it asks for."""
+    return re.sub(r"[/\\#?%:]", "-", folder_name)[:_LONGEST_PROJECT]
