@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from statistics import median
+from threading import Event, Thread
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
@@ -22,6 +23,7 @@ _shape_of = attrgetter(*(name for name in IDENTITY_DEFAULTS if name not in FLEET
 _step_of = attrgetter(*fields_of(Role.STEP_TIME))
 # Floating-point operations per second of a GPU that an estimate without recorded runs assumes
 GPU_SPEED = 10e12
+_REWRITE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -131,33 +133,40 @@ def _steps(config: ExperimentConfig) -> int:
 
 
 class StatusLine:
-    """A line on standard error, rewritten at every change.
+    """A line on standard error, rewritten every second.
 
     Runs of this process count by the share of their steps, runs of workers when they end. The time left is extrapolated
-    from the runs of this grid. Before the first one ends, it is estimated from runs that were complete `before`, or
-    else from other runs in the results folder, for `jobs` runs at a time.
+    from the runs of this grid. Before the first one ends, it is the time of the training steps, by runs that were
+    complete `before`, or else by other runs in the results folder, for `jobs` runs at a time.
     """
 
     def __init__(self, total: int, before: Sequence[Run], remaining: Sequence[ExperimentConfig], jobs: int = 1) -> None:
         self.total = total
+        self.jobs = jobs
         self.complete = len(before)
         self.failed = 0
         self.running = 0
         self.ended_here = 0
         self.started_at = time.monotonic()
+        self.ended_at = self.started_at  # of the last run that ended
         self.waits = False
         self.share = 0.0
 
-        self.estimated: float | None = 0.0  # seconds of all remaining runs
+        self.estimated: float | None = 0.0  # seconds of the steps of all remaining runs
         if remaining:
             recorded = recorded_of(before) or recorded_seconds(remaining)
             self.estimated = estimate(remaining, recorded, jobs).seconds
 
         layout = "grid: {percentage:3.0f}%|{bar:20}| {desc}"
         self.bar = Bar(total=total, initial=self.complete, desc=self.text(), bar_format=layout, unit="run")
+        self.closed = Event()
+        self.clock = Thread(target=self._rewrite, daemon=True)
+        self.clock.start()
 
     def close(self) -> None:
         """Write the line for the last time."""
+        self.closed.set()
+        self.clock.join()
         self.running = 0
         self.refresh()
         self.bar.close()
@@ -186,6 +195,7 @@ class StatusLine:
         self.failed += failed
         self.complete += len(outcomes) - failed
         self.ended_here += len(outcomes)
+        self.ended_at = time.monotonic()
 
     def waiting(self) -> None:
         """Show that other processes train the remaining runs."""
@@ -201,20 +211,32 @@ class StatusLine:
     def text(self) -> str:
         """Return the line's words."""
         remaining = self.total - self.complete - self.failed
-        seconds = self._seconds_left(remaining)
-        time_left = "time left unknown" if seconds is None else f"{duration(seconds)} left"
         waits = " (waiting for another process)" if self.waits else ""
         counts = f"{self.complete} done, {self.running} running, {self.failed} failed, {remaining} remaining"
-        return f"{counts}, {time_left}{waits}"
+        return f"{counts}, {self._time_left(remaining)}{waits}"
+
+    def _rewrite(self) -> None:
+        while not self.closed.wait(_REWRITE_SECONDS):
+            self.refresh()
 
     def _done(self) -> float:
         return self.complete + self.failed + self.share * self.running
 
-    def _seconds_left(self, remaining: int) -> float | None:
-        elapsed = time.monotonic() - self.started_at
+    def _time_left(self, remaining: int) -> str:
+        now = time.monotonic()
         begun = self.share * self.running
-        if self.ended_here or (self.estimated is None and begun):
-            return elapsed / (self.ended_here + begun) * (remaining - begun)
-        if self.estimated is None:
-            return None
-        return max(self.estimated - elapsed, 0.0)
+        if self.ended_here:
+            per_run = (self.ended_at - self.started_at) / self.ended_here
+            seconds = per_run * remaining - (now - self.ended_at)
+        elif self.estimated is not None and (begun or self.jobs == 1):
+            # not of loading and evaluation, which the estimate does not count
+            return f"{duration(self.estimated * (1 - begun / max(remaining, 1)))} of training left"
+        elif self.estimated is not None:
+            seconds = self.estimated - (now - self.started_at)
+        elif begun:
+            seconds = (now - self.started_at) / begun * (remaining - begun)
+        else:
+            return "time left unknown"
+        if remaining and seconds < 1:
+            return "longer than estimated"
+        return f"{duration(max(seconds, 0))} left"

@@ -24,7 +24,6 @@ from pecl.grid.configs import AUTO_FLEET, expand, fleets
 from pecl.grid.estimate import StatusLine
 from pecl.grid.halving import check_halving
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
-from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
 from pecl.results.completeness import complete_result
 from pecl.results.folder import find_run, has_states, holder, remove_leftovers, tidy
@@ -99,13 +98,14 @@ def plan_grid(
     """
     from pecl.experiment.dry_run import plan_fleets  # imports torch
 
-    run = _Run(configs, fleet, launcher or Inline(), halving)
+    launcher = launcher or Inline()
+    run = _Run(configs, fleet, launcher, halving)
     cache = TrainingDataCache()
     pending = set(run.pending)
     planned: list[list[tuple[ExperimentConfig, RunPlan | Outcome]]] = []
     for task in run.tasks:
         if task in pending:
-            threads = launcher.threads(task.configs[0]) if isinstance(launcher, Processes) else None
+            threads = launcher.threads(task.configs[0])
             configs_in_order = iter(task.configs)
             for plans in plan_fleets(task.configs, cache, task.share, threads):
                 planned.append([(next(configs_in_order), plan) for plan in plans])
@@ -127,11 +127,12 @@ class _Run:
         self.launcher = launcher
         self.halving = halving
 
-        self.jobs = getattr(launcher, "jobs", None) or 1  # at a time
+        self.jobs = launcher.jobs or 1  # tasks at a time
         groups = list(fleets(configs, fleet, self.jobs))
         if halving is not None:
             check_halving(halving, groups)
-        self.tasks = [Task(tuple(group), _share(launcher, fleet, group[0].device), halving) for group in groups]
+        shares = [launcher.sharing(group[0].device) if fleet == AUTO_FLEET else None for group in groups]
+        self.tasks = [Task(tuple(group), share, halving) for group, share in zip(groups, shares, strict=True)]
         self.pending = list(self.tasks)
         self.results: dict[tuple[str, str], Outcome] = {}
         self.hashes = once_per_data(lambda config: TrainingDataCache().hashes(config))  # does not keep the data
@@ -267,13 +268,6 @@ class _Run:
         if run.status == "pruned" and self.halving is not None:
             return run
         return None
-
-
-def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:
-    """Return the number of processes that share the memory of `device`; None if the size of fleets is given."""
-    if fleet != AUTO_FLEET:
-        return None
-    return launcher.sharing(device) if isinstance(launcher, Processes) else 1
 
 
 def _has_pruned(task: Task) -> bool:

@@ -6,6 +6,8 @@ import signal
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event as Signal
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -23,7 +25,7 @@ from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.experiment.run import train_fleet
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_of, recorded_seconds
-from pecl.grid.launchers.base import Event, WorkerDiedError
+from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.results.folder import hold
 from pecl.results.result import training_path
@@ -162,7 +164,7 @@ def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small):
 KILLED = WorkerDiedError("the worker was killed by SIGKILL: no output")
 
 
-class Faulty:
+class Faulty(Launcher):
     """A launcher whose first attempts end with `error`, or well, and leave no result."""
 
     def __init__(self, faults, error):
@@ -338,9 +340,56 @@ def test_a_dry_run_counts_a_state_as_resumable_by_the_threads_that_will_train(sm
 def test_the_time_left_is_that_of_as_many_runs_at_a_time_as_there_are_processes():
     before = changed(train(4, 6), {"seconds.train": 60.0})
     lines = [StatusLine(9, [before], [before.config] * 8, jobs) for jobs in (1, 4)]
-    assert [line.text().partition("remaining, ")[2] for line in lines] == ["8 min left", "2 min left"]
+    assert [line.text().partition("remaining, ")[2] for line in lines] == ["8 min of training left", "2 min left"]
     for line in lines:
         line.close()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr("pecl.grid.estimate.time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def time_left(line):
+    return line.text().partition("remaining, ")[2]
+
+
+def test_the_time_left_counts_no_loading_and_never_stays_at_a_few_seconds(clock):
+    """A minute of loading and two runs of 6 s, of which the second takes a minute."""
+    trained = changed(train(4, 6), {"seconds.train": 6.0})
+    line = StatusLine(3, [trained], [trained.config] * 2)
+    task = Task((trained.config,))
+    line.started(task)
+    said = [time_left(line)]
+    clock.seconds = 60.0
+    said.append(time_left(line))
+    line.advanced(0.5)
+    said.append(time_left(line))
+    line.left(task)
+    line.ended([trained])
+    line.started(task)
+    for clock.seconds in (90.0, 118.0, 130.0):
+        said.append(time_left(line))
+    line.left(task)
+    line.ended([trained])
+    said.append(time_left(line))
+    line.close()
+    assert said == [
+        *("12 s of training left", "12 s of training left", "9 s of training left"),
+        *("30 s left", "2 s left", "longer than estimated", "0 s left"),
+    ]
+
+
+def test_the_status_line_is_rewritten_while_nothing_happens(monkeypatch):
+    monkeypatch.setattr("pecl.grid.estimate._REWRITE_SECONDS", 0.01)
+    rewritten = Signal()
+    monkeypatch.setattr(StatusLine, "refresh", lambda _: rewritten.set())
+    line = StatusLine(2, [], [])
+    assert rewritten.wait(300)
+    line.close()
+    assert not line.clock.is_alive()
 
 
 def test_the_time_of_a_run_of_a_fleet_is_its_share():

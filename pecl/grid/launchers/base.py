@@ -3,9 +3,10 @@
 import contextlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.config.plugins import load_plugins, loaded_plugins
@@ -69,12 +70,22 @@ class Event:
     error: Exception | None = None  # bad input, or a worker's end without a result; failed runs have results
 
 
-class Launcher(Protocol):
+class Launcher(ABC):
     """Carries out tasks."""
 
+    jobs = 1  # tasks at a time; 0 for as many as a cluster allows
+
+    @abstractmethod
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Carry out `tasks` and yield events. Closing the iterator stops running tasks, which save their state."""
-        ...
+
+    def sharing(self, device: str) -> int:
+        """Return the number of tasks that share the memory of `device` at a time."""
+        return 1
+
+    def threads(self, config: ExperimentConfig) -> int | None:
+        """Return the number of threads that train a run; None for that of this process."""
+        return None
 
 
 class WorkerDiedError(RuntimeError):

@@ -24,7 +24,7 @@ import numpy as np
 
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError, not_none
-from pecl.grid.launchers.base import BUSY, ERRORS, Event, Task, end_event
+from pecl.grid.launchers.base import BUSY, ERRORS, Event, Launcher, Task, end_event
 from pecl.machine import gpus_needed
 
 _POLL_SECONDS = 0.05
@@ -39,7 +39,7 @@ class _Worker:
     errors: IO[bytes]
 
 
-class Processes:
+class Processes(Launcher):
     """Carries out tasks in `jobs` processes, which take `gpus`, numbers of visible GPUs, in turn; empty for all."""
 
     def __init__(self, jobs: int, gpus: Sequence[int] = ()) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from pecl.errors import ConfigError, install
-from pecl.grid.launchers.base import Event, Task, end_event
+from pecl.grid.launchers.base import Event, Launcher, Task, end_event
 from pecl.grid.launchers.worker import run_text
 from pecl.machine import gpus_needed, running_ray
 
 _OPTIONS = ("num_cpus", "num_gpus", "memory")
 
 
-class Ray:
+class Ray(Launcher):
     """Carries out tasks through Ray. A task counts as running from its submission.
 
     On a Ray started here, `jobs` tasks at a time share the cores; a cluster schedules itself. Options are resources per

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.errors import ConfigError, install, suggest
-from pecl.grid.launchers.base import Event, Task, end_event
+from pecl.grid.launchers.base import Event, Launcher, Task, end_event
 from pecl.grid.launchers.worker import run_text
 
 _POLL_SECONDS = 1.0
@@ -34,7 +34,7 @@ class _Job:
         return DelayedSubmission(self, text)
 
 
-class Slurm:
+class Slurm(Launcher):
     """Carries out tasks as jobs of a Slurm cluster. A job counts as running from its submission.
 
     Args:

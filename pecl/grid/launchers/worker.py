@@ -23,7 +23,7 @@ from pecl.experiment.loading import TrainingDataCache
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
 from pecl.grid.halving import Halving
-from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, FLEET_TOO_LARGE, Event, Task
+from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, FLEET_TOO_LARGE, Event, Launcher, Task
 from pecl.results.completeness import complete_result
 from pecl.results.folder import hold, tidy
 from pecl.results.result import write_unfinished
@@ -71,7 +71,7 @@ def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> Non
                 write_unfinished(config, "failed", error="".join(traceback.format_exception_only(error)).strip())
 
 
-class Inline:
+class Inline(Launcher):
     """The default launcher: tasks run one by one in this process, which keeps towers and caches."""
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
