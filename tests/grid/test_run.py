@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -348,7 +349,7 @@ def test_the_time_left_is_that_of_as_many_runs_at_a_time_as_there_are_processes(
 @pytest.fixture
 def clock(monkeypatch):
     now = SimpleNamespace(seconds=0.0)
-    monkeypatch.setattr("pecl.grid.estimate.time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(sys.modules["pecl.grid.estimate"], "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -383,7 +384,7 @@ def test_the_time_left_counts_no_loading_and_never_stays_at_a_few_seconds(clock)
 
 
 def test_the_status_line_is_rewritten_while_nothing_happens(monkeypatch):
-    monkeypatch.setattr("pecl.grid.estimate._REWRITE_SECONDS", 0.01)
+    monkeypatch.setattr(sys.modules["pecl.grid.estimate"], "_REWRITE_SECONDS", 0.01)
     rewritten = Signal()
     monkeypatch.setattr(StatusLine, "refresh", lambda _: rewritten.set())
     line = StatusLine(2, [], [])
