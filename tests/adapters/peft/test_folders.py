@@ -107,6 +107,17 @@ def test_options_are_those_of_the_folder(options, spec, tmp_path):
     torch.testing.assert_close(embeddings, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}])
+def test_a_folder_of_alora_is_refused(options, tmp_path):
+    """Its LoRA works only behind the invocation tokens; its tensors are those of plain LoRA."""
+    tower = tiny_tower()
+    config = peft.LoraConfig(target_modules=["query", "value"], alora_invocation_tokens=[7, 8])
+    peft.get_peft_model(tower.backbone, config).save_pretrained(tmp_path)
+    rewrite_config(tmp_path, **options)
+    with pytest.raises(WeightsError, match=r"alora_invocation_tokens: pecl computes none, got \[7, 8\]"):
+        read_adapter(tmp_path, tiny_tower())
+
+
 def adalora_with_cut_ranks(cut):
     """Return a tower with AdaLoRA, random factors and these ranks of each layer cut, and the adapter."""
     tower = tiny_tower()

@@ -1,5 +1,7 @@
 """Every method that PEFT has registered: it trains, reloads, merges and opens in PEFT itself, or it is refused."""
 
+import types
+
 import pytest
 import torch
 from helpers.tiny import sentences, tiny_tower
@@ -9,6 +11,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import merge_adapter, read_adapter, save_adapter
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.kinds.head import HeadConfig
+from pecl.adapters.peft import allocation
 from pecl.adapters.peft.methods import REFUSED, TRIED, config_classes, method_names
 from pecl.adapters.peft.spec import parse_adapter
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
@@ -197,6 +200,59 @@ def test_lora_and_dora_equal_pefts_own_training():
         adapter = attach(tower, parse_adapter("lora:r=4" + ",use_dora=true" * bool(options)), seeds=[1])
         train(tower, adapter)
         assert torch.allclose(embed(tower), embed(reference), atol=1e-5)
+
+
+def test_the_penalty_of_adalora_is_pefts():
+    """PEFT adds it in the pass of a whole model; the numbers of the second part are worked out by hand."""
+    tower = tiny_tower()
+    adapter = attach(tower, parse_adapter("adalora:init_r=4,target_r=2,orth_reg_weight=0.3"), seeds=[1])
+    generator = torch.Generator().manual_seed(0)
+    for parameter in adapter.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator)
+
+    class WithLoss(torch.nn.Module):
+        """A model whose output has a loss of 2, as PEFT's pass expects."""
+
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self):
+            return types.SimpleNamespace(loss=torch.tensor(2.0))
+
+    wrapped = adapter.wrapped.base_model
+    model = wrapped.model
+    wrapped.model = WithLoss(model)
+    with_penalty = wrapped().loss
+    wrapped.model = model
+    torch.testing.assert_close(adapter.steps.penalty(), with_penalty - 2)
+
+    wide = torch.tensor([[1.0, 0, 0], [0, 1, 0]])  # A Aᵀ is the identity
+    high = torch.tensor([[2.0, 0], [0, 1], [0, 0]])  # Bᵀ B is diag(4, 1), 3 from the identity
+    config = types.SimpleNamespace(orth_reg_weight=0.5)
+    penalty = allocation.penalty(config, {"x.lora_A.default": wide, "x.lora_B.default": high})
+    assert float(penalty) == 0.5 * (0 + 3) / 2
+
+
+def test_words_that_an_adapter_changes_are_in_no_cache():
+    """PEFT's modules are in the last layer only, and pecl's words below it."""
+    tower = tiny_tower()
+    spec = "lora:r=2,layers=top-1"
+    adapter = attach(tower, parse_adapter(spec), seeds=[1])
+    assert adapter.first_layer == 1
+    adapter.remove()
+
+    adapter = attach(tower, parse_adapter(f"{spec}+word_embeddings:tokens=9"), seeds=[1])
+    token_ids = tower.tokenize(TEXTS)
+    adapter.choose(0, [token_ids])
+    plain = embed(tower)
+    with tower.caching([token_ids]):
+        for parameter in adapter.parameters():
+            parameter.data += 0.1
+        cached = embed(tower)
+    assert torch.equal(cached, embed(tower))
+    assert not torch.allclose(cached, plain, atol=1e-3)
+    assert adapter.first_layer == 0
 
 
 def test_only_the_weights_of_changed_modules_are_read(monkeypatch):

@@ -58,6 +58,22 @@ def test_a_killed_run_ends_with_the_same_bits(values, tmp_path, adapter):
     assert resumed.best_step > 0
 
 
+@pytest.mark.parametrize("steps", [5, 6, 7])
+def test_adalora_killed_in_its_last_steps_keeps_the_ranks_that_it_chose(values, tmp_path, steps):
+    """In the last four of eight steps AdaLoRA chooses no more ranks: it cuts those of a pattern outside its tensors."""
+    config = make_config({**values, "adapter": "adalora:init_r=4,target_r=1,tinit=1,tfinal=4", "choose": "last"})
+    config = replace(config, eval_every=1)
+    with interrupted_after(steps):
+        train(config)
+    resumed = train(config)
+    whole = train(replace(config, out=str(tmp_path / "whole")))
+    assert resumed.adapter.sha256 == whole.adapter.sha256
+    folders = [result.adapter_path.with_suffix("") / "adapter_config.json" for result in (resumed, whole)]
+    patterns = [json.loads(folder.read_text("utf-8"))["rank_pattern"] for folder in folders]
+    assert patterns[0] == patterns[1]
+    assert 0 < sum(map(sum, patterns[0].values())) < 16
+
+
 def test_adalora_ends_with_its_target_of_ranks(values):
     spec = "adalora:init_r=4,target_r=1,tinit=1,tfinal=2"
     result = train({**values, "adapter": spec, "choose": "last"})
