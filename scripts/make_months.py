@@ -1,8 +1,8 @@
 """Write the names of months that dates in queries may have: `python scripts/make_months.py`.
 
 Names are those of Unicode's CLDR, in every country of each language, as the package babel has them.
-CLDR has no locative ("v červenci", in July), so the names of Slavic languages in this case are
-below. Chinese, Japanese and Korean write months as numbers, which need no table.
+CLDR has no locative ("v červenci", in July), so the names in this case are below. Vietnamese,
+Chinese, Japanese and Korean write months as numbers, so that only the order of 12/7/2019 is theirs.
 """
 
 import argparse
@@ -13,12 +13,16 @@ from babel import Locale, localedata
 from pecl.files import write_json
 
 OUT = Path(__file__).parents[1] / "pecl" / "apps" / "search" / "months.json"
-LANGUAGES = ("en", "de", "fr", "cs", "sk", "es", "it", "pl", "tr", "ru", "sw")  # of the search page
+LANGUAGES = ("en", "de", "fr", "cs", "sk", "es", "it", "pl", "tr", "ru", "sw", "vi", "ar", "he", "el", "hu", "pt", "nl")
 LOCATIVE = {
     "cs": "lednu únoru březnu dubnu květnu červnu červenci srpnu září říjnu listopadu prosinci",
     "sk": "januári februári marci apríli máji júni júli auguste septembri októbri novembri decembri",
     "pl": "styczniu lutym marcu kwietniu maju czerwcu lipcu sierpniu wrześniu październiku listopadzie grudniu",
     "ru": "январе феврале марте апреле мае июне июле августе сентябре октябре ноябре декабре",
+    "tr": "ocakta şubatta martta nisanda mayısta haziranda temmuzda ağustosta eylülde ekimde kasımda aralıkta",
+    "he": "בינואר בפברואר במרץ באפריל במאי ביוני ביולי באוגוסט בספטמבר באוקטובר בנובמבר בדצמבר",
+    "hu": "januárban februárban márciusban áprilisban májusban júniusban júliusban augusztusban szeptemberben "
+    "októberben novemberben decemberben",
 }
 
 
@@ -31,7 +35,8 @@ def names(code: str, width: str) -> list[list[str]]:
             continue
         for context in ("format", "stand-alone"):
             for month, name in locale.months[context][width].items():
-                known[month - 1].add(name.rstrip(".").lower())
+                if name.rstrip(".").isalpha():
+                    known[month - 1].add(name.rstrip(".").lower())
 
     return [sorted(month) for month in known]
 

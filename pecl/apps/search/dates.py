@@ -1,8 +1,12 @@
 """Dates in the text of a query, such as "Juli 2019" or 12.7.2019, and the days that they mean.
 
+A text is a line of words, numbers and signs. Each has a kind, one letter: Y for a year, N for a
+number of one or two digits, M for the name of a month. `_FORMS` are patterns of kinds, so that
+`NMY` is a day, a month and a year.
+
 Months may have their names in any language of the search page (`months.json`, from Unicode's CLDR).
-A month counts only with its year, since names such as May and mars are ordinary words; a short form
-needs a dot or a day, too, since "pro" and "lis" are words of Czech. In 12/7/2019 the person's first
+A month counts only with its year, since names such as May and mars are ordinary words; short forms
+that are words, too, need a dot or a day ("lis" is a fox in Polish). In 12/7/2019 the person's first
 language decides which number is the day. The countries of English differ, so that this means the
 year 2019 to a person who speaks only English.
 """
@@ -11,34 +15,95 @@ import datetime
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import takewhile
 from typing import Any, NamedTuple
 
+_LOOKED_AT = 300  # characters of a query, in which dates are looked for
+_MOST_DATES = 4
 _MOST_DAYS = 366  # in a range that is written day by day; longer ones are written by months
-_MASK = "\0"  # in place of the characters of a date that was read
-_NUMBERS = {"十一": 11, "十二": 12} | {digit: number for number, digit in enumerate("一二三四五六七八九十", 1)}
-_YEAR = r"(?P<year>1[89][0-9]{2}|20[0-9]{2})"
-# A character of a word in a script with spaces; a year may follow a Chinese or Korean word at once.
-_LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
-# Turkish endings and the Russian word for year are part of the date.
-_END = rf"(?!{_LETTER})(?:['’]\w{{1,4}}|\s(?:г\.|год\w?))?"
-# Words between a date and the rest of the query, or between its parts.
-_BEFORE = "a|in|on|of|from|im|am|vom|von|en|le|du|de|del|el|nel|nell|di|v|ve|ze|z|dne|vo|zo|dňa|w|we|dnia|в|во|от"
-# Words before a single date that leave one side open
-_SIDES = {
-    "since": "since|seit|ab|depuis|dès|desde|dal|dall|sinds|vanaf|od|с|со|tangu",
-    "later": "after|nach|après|después de|después del|dopo|dopo il|depois de|após|po|после|baada ya",
-    "earlier": "before|vor|avant|antes de|antes del|prima del|prima di|vóór|voor|před|przed|pred|перед|kabla ya",
-    "until": "until|till|up to|bis|jusqu['’]en|jusqu['’]au|hasta|fino al|fino a|até|tot|do|až do|до|hadi",
-}
-_FILLERS = "the|dem|der|zum|le|el|il|roku|rokem|rokom|rokiem"
 # first day, and day after the last one, of an open side: the years that are read
 _EARLIEST = datetime.date(1800, 1, 1)
 _LATEST = datetime.date(2100, 1, 1)
-_BETWEEN = r"(?:(?:of|de|del|den|di|du)\s+)?"
-_UNTIL = r"-|–|—|to|till|until|bis|à|au|až|do|al|a|hasta|fino al|по|до|hadi"
+
+# Scripts without spaces, where a year may follow a word at once, and each character is an item
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_LETTER = rf"[^\W\d_{_UNSPACED}]"
+_ITEM = re.compile(rf"\d+|[一二三四五六七八九十]+(?=\s?月)|{_LETTER}+['’]?|\S")
+_NUMBERS = {"十一": 11, "十二": 12} | {digit: number for number, digit in enumerate("一二三四五六七八九十", 1)}
+_KINDS = {
+    # words before a date that leave one side open: since, later, earlier, until; the last also stands between dates
+    "s": "since seit ab depuis dès desde dal dall' sinds vanaf od с со tangu từ από منذ מאז",
+    "l": "after nach après después dopo depois após po после baada sau μετά بعد אחרי",
+    "e": "before vor avant antes prima vóór voor před przed pred перед kabla trước πριν قبل לפני",
+    "u": "until till up bis jusqu' jusqu’ hasta fino até tot až do до hadi đến έως μέχρι حتى עד",
+    "t": "to à au al a по",  # between dates
+    # words between a date and the rest of the query, or between its parts
+    "o": "of de del den di du d' d’ năm nam",
+    "p": "in on from im am vom von en em le el nel nell' v ve z ze dne vo zo dňa w we dnia в во от op van vào trong "
+    "ngày ngay τον του في",
+    "f": "the dem der zum le el il l' l’ ya year jahr jahre année año anno ano rok roku roce rokem rokom "
+    "rokiem jaar عام",
+    "T": "tháng thang thg",  # before the number of a month
+    "z": "г год года году",  # after a year
+    "h": "st nd rd th er º °",  # after the number of a day
+    "j": "年 년",
+    "k": "月 월",
+    "d": "日 號 号 일",
+    "-": "- – —",
+    **{sign: sign for sign in "./,&"},
+    "'": "' ’",
+}
+_KIND = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+# Short forms of months that are words of some language
+_ALSO_WORDS = frozenset("ago ara dub giu kas led lip lis mag mar oca out pro set sie srp".split())  # noqa: SIM905
+
+# Dates, those with more parts first. A date with a day that no calendar has is none.
+_DAYS = (
+    r"(?P<year>Y)j(?P<month>N)k(?P<day>N)d",
+    r"(?P<year>Y)(?P<sign>[./-])(?P<month>N)(?P=sign)(?P<day>N)\.?",
+    r"(?<![./])(?P<one>N)(?P<sign>[./-])(?P<two>N)(?P=sign)(?P<year>Y)",
+    r"(?<![./])(?P<one>N)(?P<sign>[./])(?P<two>N)(?P=sign)(?P<last_year>N)(?![./-]?[NY])",
+    r"(?P<day>N)[.h]?o{0,2}(?P<month>[MSA])\.?,?o{0,2}(?P<year>Y)",
+    r"(?P<month>[MSA])\.?(?P<day>N)[.h]?,?(?P<year>Y)",
+    r"(?P<year>Y)\.?(?P<month>[MSA])\.?(?P<day>N)[.h]",
+    r"(?P<day>N)T(?P<month>N)[o,/]?(?P<year>Y)",
+)
+_MONTHS = (
+    r"(?P<year>Y)j(?P<month>N)k",
+    r"T(?P<month>N)[o,/]?(?P<year>Y)",
+    r"(?P<month>[MS])[.,]?o{0,2}(?P<year>Y)",
+    r"(?P<month>A)\.o{0,2}(?P<year>Y)",
+    r"(?P<year>Y)\.?(?P<month>M)\.?",
+    r"(?P<year>Y)\.(?P<month>[SA])\.",
+    r"(?<![./])(?P<month>N)[./](?P<year>Y)",
+)
+_WITHOUT_SPACES = (
+    r"(?P<year>Y)[./-](?P<month>N)(?![./-]?[NY])",
+    r"(?P<year>Y)[/-](?P<last_year>N)(?![./-]?N)",  # 2018/19
+)
+_YEAR = r"(?P<year>Y)j?"
+_BEFORE = r"(?:(?P<side>[sleu])[topf]{0,2}|[topf]{1,3})?"
+# A day or a month that begins a range, and has no year of its own: 5-, 24.12. bis, June to
+_FIRST = (
+    r"(?:(?:(?P<first_day>N)\.(?P<first_number>N)\.?|(?P<first>N)[.h]?(?:o{0,2}(?P<first_month>M))?|(?P<only_month>M))"
+    r"(?:-|[ut][pf]{0,2}))?"
+)
+_END = r"(?:'\w)?(?:z\.?)?"
+
+
+_OF_FIRST = ("first", "first_day", "only_month")
+
+
+@cache
+def _forms() -> list[tuple[re.Pattern[str], bool, bool]]:
+    """Return the patterns of dates with the words before them; whether they have a day, and may have no spaces."""
+    return [
+        (re.compile(f"{_BEFORE}{_FIRST}(?P<date>{form}){_END}"), form in _DAYS, form in _WITHOUT_SPACES)
+        for form in (*_DAYS, *_MONTHS, *_WITHOUT_SPACES, _YEAR)
+    ]
 
 
 class Days(NamedTuple):
@@ -95,55 +160,111 @@ class Days(NamedTuple):
         return self._is_of_months and self.after.month == self.before.month == 1
 
 
+class _Date(NamedTuple):
+    """A date in a text; its days are None if no calendar has such a day, as February 30."""
+
+    days: tuple[datetime.date, datetime.date] | None  # first day, day after the last one
+    side: str | None  # kind of the word before it that leaves a side open
+    start: int  # first item of it, and of the words that belong to it
+    end: int  # item after it
+    written: str
+
+
 def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
     """Return the days from the first to the last date in a text, or None if it has none.
 
-    A single date after a word such as `since` or `before` has an open side.
+    A single date after a word such as `since` or `before` has an open side. Dates are looked for in
+    the first `_LOOKED_AT` characters, at most `_MOST_DATES` of them.
 
     Args:
         text: the query.
         languages: codes of the languages that the person speaks, the first one first.
     """
-    if not re.search(_YEAR, text):
-        return None
-
-    masked = unicodedata.normalize("NFC", " ".join(text.split()))
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    items = list(takewhile(lambda item: item.start() < _LOOKED_AT, _ITEM.finditer(text)))
+    kinds = "".join(_kind(item) for item in items)
     is_day_first = _is_day_first(languages)
 
-    ranges: list[tuple[datetime.date, datetime.date]] = []
-    written: list[str] = []
-    sides: list[str | None] = []
-    for pattern in _patterns():
-        for match in pattern.finditer(masked):
-            parts = match.groupdict()
-            days = _range(parts, is_day_first)
-            if days is None:
-                continue
+    dates: list[_Date] = []
+    place = 0
+    while place < len(items) and len(dates) < _MOST_DATES:
+        date = _date_at(place, text, items, kinds, is_day_first)
+        if date is not None and date.days is not None:
+            dates.append(date)
+        place = place + 1 if date is None else date.end
 
-            ranges.append(days)
-            written.append(match["date"])
-            sides.append(next((side for side in _SIDES if parts[side]), None))
-
-            # The first part of a range may have no year of its own
-            start = match.start()
-            first_part = _first_part().search(masked, 0, match.start("date"))
-            first_days = None if first_part is None else _first_days(first_part.groupdict(), parts, days, is_day_first)
-            if first_part is not None and first_days is not None:
-                ranges.append(first_days)
-                start = min(start, first_part.start())
-
-            masked = masked[:start] + _MASK * (match.end() - start) + masked[match.end() :]
-
+    ranges = [date.days for date in dates if date.days is not None]
     if not ranges:
         return None
-    if len(ranges) == 1:
-        ranges = [_opened(*ranges[0], sides[0])]
+    if len(dates) == 1:
+        ranges = [_opened(*ranges[0], dates[0].side)]
+    after, before = min(first for first, _ in ranges), max(before for _, before in ranges)
+    return Days(after, before, _without(dates, text, items, kinds), tuple(date.written for date in dates))
 
-    remaining_text = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
-    words = re.sub(rf"[\s{_MASK}]+", " ", remaining_text).strip(" ,;:-–—()[]")
-    if not any(character.isalnum() for character in words):
-        words = ""  # a sign between dates
-    return Days(min(first for first, _ in ranges), max(before for _, before in ranges), words, tuple(written))
+
+def _kind(item: re.Match[str]) -> str:
+    """Return the kind of an item, one letter; x for any other."""
+    word = item.group().lower()
+    if word in _NUMBERS:
+        return "N"
+    if not word.isdecimal():
+        return _KIND.get(word) or _months().get(_plain(word), (0, "x"))[1]
+
+    text, end = item.string, item.end()
+    if re.match(f"{_LETTER}|_", text[item.start() - 1 : item.start()]):  # IMG_2019
+        return "x"
+    after = _ITEM.match(text, end)
+    if re.match(f"{_LETTER}|_", text[end : end + 1]) and not (after and _KIND.get(after.group().lower()) == "h"):
+        return "x"
+    if len(word) <= 2:
+        return "N"
+    return "Y" if len(word) == 4 and _EARLIEST.year <= int(word) < _LATEST.year else "x"
+
+
+def _date_at(place: int, text: str, items: Sequence[re.Match[str]], kinds: str, is_day_first: bool) -> _Date | None:
+    """Return the date that begins at an item, with the words before it; None if there is none."""
+    for form, is_day, is_tight in _forms():
+        match = form.match(kinds, place)
+        if match is None:
+            continue
+
+        start, end = match.span("date")
+        written = text[items[start].start() : items[end - 1].end()]
+        parts = {name: items[match.start(name)].group() for name, kind in match.groupdict().items() if kind is not None}
+        if is_tight and " " in written:
+            continue
+
+        days = _range(parts, is_day_first)
+        if days is None and is_day and len(parts.get("last_year", "00")) == 2:
+            return _Date(None, None, place, match.end(), written)
+        if days is None:
+            continue
+
+        first = _first_days(parts, days)
+        side = match["side"]
+        if first is not None:
+            days = min(first[0], days[0]), days[1]
+            side = None
+        elif any(name in parts for name in _OF_FIRST):  # it is no part of the date
+            place, side = start, None
+        return _Date(days, side, place, match.end(), written)
+
+    return None
+
+
+def _without(dates: Sequence[_Date], text: str, items: Sequence[re.Match[str]], kinds: str) -> str:
+    """Return a text without its dates, and without the words between them; empty if no word is left."""
+    kept = []
+    end = 0
+    last_end = None  # the item after the last date
+    for date in dates:
+        is_between = last_end is not None and set(kinds[last_end : date.start]) <= set("-ut/")
+        kept.append("" if is_between else text[end : items[date.start].start()])
+        end = items[date.end - 1].end()
+        last_end = date.end
+
+    words = " ".join(" ".join([*kept, text[end:]]).split()).strip(" ,;:-–—()[]")
+    return words if any(character.isalnum() for character in words) else ""
 
 
 @cache
@@ -157,15 +278,15 @@ def _is_day_first(languages: Iterable[str]) -> bool:
 
 
 @cache
-def _months() -> dict[str, int]:
-    """Return the number of each month by its names and short forms as `_plain` writes them."""
-    numbers: dict[str, int] = {}
-    for language in _table().values():
-        for kind in ("names", "short"):
-            for number, names in enumerate(language[kind], 1):
-                for name in names.split():
-                    numbers[_plain(name)] = number
-    return numbers
+def _months() -> dict[str, tuple[int, str]]:
+    """Return the number and the kind of each month by its names and short forms as `_plain` writes them."""
+    months: dict[str, tuple[int, str]] = {}
+    for width, kind in (("short", "S"), ("names", "M")):
+        for language in _table().values():
+            for number, names in enumerate(language[width], 1):
+                for name in map(_plain, names.split()):
+                    months[name] = number, "A" if name in _ALSO_WORDS and kind == "S" else kind
+    return months
 
 
 def _plain(name: str) -> str:
@@ -174,144 +295,78 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
-@cache
-def _patterns() -> tuple[re.Pattern[str], ...]:
-    """Return the forms of dates, those with more parts first."""
-    names = {name for language in _table().values() for month in language["names"] for name in month.split()}
-    short = {name for language in _table().values() for month in language["short"] for name in month.split()}
-    month_names = _alternatives({*names, *map(_plain, names)})
-    every = _alternatives({*names, *short, *map(_plain, names | short)})
-
-    day = r"(?P<day>[0-9]{1,2})"
-    number = r"(?P<month>[0-9]{1,2})"
-    ordinal = r"(?:\s?\.|st|nd|rd|th|er|º|°)?"
-    cjk = rf"(?P<month>[0-9]{{1,2}}|{_alternatives(_NUMBERS)})"
-
-    forms = (
-        rf"{_YEAR}\s?[年년]\s?{cjk}\s?[月월](?:\s?{day}\s?[日號号일])?",
-        rf"{_YEAR}\s?(?P<sign>[./-])\s?{number}\s?(?P=sign)\s?{day}(?![0-9])\.?",
-        rf"(?P<one>[0-9]{{1,2}})\s?(?P<sign>[./-])\s?(?P<two>[0-9]{{1,2}})\s?(?P=sign)\s?{_YEAR}{_END}",
-        rf"{day}{ordinal}\s*{_BETWEEN}(?P<name>{every})\.?,?\s*{_BETWEEN}{_YEAR}{_END}",
-        rf"(?P<name>{every})\.?\s*{day}{ordinal},?\s+{_YEAR}{_END}",
-        rf"(?P<name>{month_names})[.,]?\s*{_BETWEEN}{_YEAR}{_END}",
-        rf"(?P<name>{every})\.\s*{_YEAR}{_END}",
-        rf"{_YEAR}\s+(?P<name>{month_names}){_END}",
-        rf"{_YEAR}[./-]{number}(?!\s?[./-]?[0-9]){_END}",
-        rf"(?<![./-])(?<![./-]\s){number}[./]\s?{_YEAR}{_END}",
-        rf"{_YEAR}[/–-](?P<last_year>[0-9]{{2}})(?!\s?[./-]?[0-9]){_END}",
-        rf"{_YEAR}(?:[年년]|{_END})",
-    )
-    sides = "|".join(f"(?P<{side}>{words})" for side, words in _SIDES.items())
-    start = rf"(?:(?<!\w)(?:{_BEFORE}|{sides})\s+(?:(?:{_FILLERS})\s+)?)?(?<!{_LETTER})"
-
-    return tuple(re.compile(f"{start}(?P<date>{form})", re.IGNORECASE) for form in forms)
-
-
-@cache
-def _first_part() -> re.Pattern[str]:
-    """Return the form of a day or month that ends with a word for `until`: 5-, 24.12. bis, June to."""
-    names = {name for language in _table().values() for month in language["names"] for name in month.split()}
-    month = rf"(?P<name>{_alternatives({*names, *map(_plain, names)})})"
-    day = r"(?P<day>[0-9]{1,2})(?:\s?\.|st|nd|rd|th|er|º|°)?"
-    day_and_number = r"(?P<numbered_day>[0-9]{1,2})\.\s?(?P<month>[0-9]{1,2})\.?"
-
-    words = "|".join([_BEFORE, *_SIDES.values()])
-    start = rf"(?<![\w./-])(?:(?:{words})\s+(?:(?:{_FILLERS})\s+)?)?"
-    until = rf"(?:\s*[–—-]\s*|\s+(?:{_UNTIL})\s+(?:(?:{_FILLERS})\s+)?)"
-    form = rf"{start}(?:{day_and_number}|{day}(?:\s*{_BETWEEN}{month})?|{month.replace('name', 'only_name')}){until}$"
-    return re.compile(form, re.IGNORECASE)
-
-
 def _first_days(
-    first: dict[str, str | None],
-    second: dict[str, str | None],
-    second_days: tuple[datetime.date, datetime.date],
-    is_day_first: bool,
+    parts: Mapping[str, str], last: tuple[datetime.date, datetime.date]
 ) -> tuple[datetime.date, datetime.date] | None:
-    """Return the days of the first part of a range, which takes the missing month and year of the second; or None."""
-    end = second_days[0]
-    has_day = second_days[1] - end == datetime.timedelta(days=1)
-    day = first["day"] or first["numbered_day"]
-    name = first["name"] or first["only_name"]
-    has_month = bool(name or first["month"])
-    if bool(day) != has_day or not (day or _month(second)):
+    """Return the days of the first part of a range, which takes the missing month and year of the last; or None."""
+    day = parts.get("first") or parts.get("first_day")
+    month = parts.get("first_month") or parts.get("only_month") or parts.get("first_number")
+    has_day = last[1] - last[0] == datetime.timedelta(days=1)
+    if bool(day) != has_day or not (day or ("month" in parts and month)):
         return None
 
-    parts = {"year": str(end.year), "day": day, "name": name, "month": first["month"]}
-    if not has_month:
-        parts["month"] = str(end.month)
-
-    days = _range(parts, is_day_first)
-    if days is not None and days[0] > end and has_month:  # from December to January
-        days = _range({**parts, "year": str(end.year - 1)}, is_day_first)
+    year = last[0].year
+    days = _days_of(year, _month(month) if month else last[0].month, int(day or 0))
+    if days is not None and days[0] > last[0] and month:  # from December to January
+        days = _days_of(year - 1, _month(month), int(day or 0))
     return days
 
 
 def _opened(first: datetime.date, before: datetime.date, side: str | None) -> tuple[datetime.date, datetime.date]:
-    """Return the days of a date with the side open that the word before it names; see `_SIDES`."""
-    if side == "since":
+    """Return the days of a date with the side open that the word before it names; see `_KINDS`."""
+    if side == "s":
         return first, _LATEST
-    if side == "later":
+    if side == "l":
         return before, _LATEST
-    if side == "earlier":
+    if side == "e":
         return _EARLIEST, first
-    if side == "until":
+    if side == "u":
         return _EARLIEST, before
     return first, before
 
 
-def _alternatives(names: Iterable[str]) -> str:
-    return "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-
-
-def _range(
-    parts: dict[str, str | None],
-    is_day_first: bool,
-) -> tuple[datetime.date, datetime.date] | None:
+def _range(parts: Mapping[str, str], is_day_first: bool) -> tuple[datetime.date, datetime.date] | None:
     """Return the first day of a date and the day after its last; None if there is no such day, as February 30."""
-    year = int(parts["year"] or 0)
-    month = _month(parts)
-    day = int(parts.get("day") or 0)
-    if parts.get("one"):
-        day, month = _day_and_month(int(parts["one"] or 0), int(parts["two"] or 0), parts["sign"], is_day_first)
-
-    try:
-        if parts.get("last_year"):  # 2018/19
-            last_year = year - year % 100 + int(parts["last_year"] or 0)
-            if last_year <= year:
-                return None
-            return datetime.date(year, 1, 1), datetime.date(last_year + 1, 1, 1)
-        if day:
-            first = datetime.date(year, month, day)
-            return first, first + datetime.timedelta(days=1)
-        if month:
-            return datetime.date(year, month, 1), _next_month(year, month)
-        return datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
-    except ValueError:
+    last_year = parts.get("last_year")
+    if last_year is not None and len(last_year) != 2:
         return None
 
+    if "year" not in parts:  # 12.7.19: as `strptime` reads years of two digits
+        year = int(last_year or 0) + (2000 if int(last_year or 0) < 69 else 1900)
+    else:
+        year = int(parts["year"])
+        if last_year is not None:  # 2018/19
+            last = year - year % 100 + int(last_year)
+            return (datetime.date(year, 1, 1), datetime.date(last + 1, 1, 1)) if last > year else None
 
-def _month(parts: dict[str, str | None]) -> int:
-    """Return the month that a date has as a name or a number, 0 if it has none."""
-    name = parts.get("name")
-    if name:
-        return _months()[_plain(name)]
-    number = parts.get("month") or "0"
-    return _NUMBERS[number] if number in _NUMBERS else int(number)
+    if "one" in parts:
+        return _days_of(year, *_month_and_day(int(parts["one"]), int(parts["two"]), parts["sign"], is_day_first))
+    return _days_of(year, _month(parts["month"]) if "month" in parts else None, int(parts.get("day", 0)))
 
 
-def _day_and_month(
-    first: int,
-    second: int,
-    sign: str | None,
-    is_day_first: bool,
-) -> tuple[int, int]:
-    """Return day and month of 12/7/2019; (0, 0) if either may be the day. With dots the day is first everywhere."""
+def _days_of(year: int, month: int | None, day: int) -> tuple[datetime.date, datetime.date] | None:
+    """Return the first day of a day, a month (day 0) or a year (no month), and the day after its last; or None."""
+    try:
+        first = datetime.date(year, 1 if month is None else month, day or 1)
+    except ValueError:
+        return None
+    if month is None:
+        return first, datetime.date(year + 1, 1, 1)
+    return first, first + datetime.timedelta(days=1) if day else _next_month(year, month)
+
+
+def _month(text: str) -> int:
+    """Return the month with a name or a number."""
+    return _NUMBERS.get(text) or (int(text) if text.isdecimal() else _months()[_plain(text)][0])
+
+
+def _month_and_day(first: int, second: int, sign: str, is_day_first: bool) -> tuple[int | None, int]:
+    """Return month and day of 12/7/2019; no month if either may be the day. With dots the day is first everywhere."""
     if second > 12:
-        return second, first
-    if first > 12 or first == second or sign == "." or is_day_first:
         return first, second
-    return 0, 0
+    if first > 12 or first == second or sign == "." or is_day_first:
+        return second, first
+    return None, 0
 
 
 def _next_month(year: int, month: int) -> datetime.date:
