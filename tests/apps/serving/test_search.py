@@ -289,6 +289,7 @@ REFUSED = [
     ({"query": "a", "after": "2019-13"}, "after: expected a day, a month or a year, such as"),
     ({"query": "a", "languages": ["klingon"]}, "unknown language 'klingon'"),
     ({"query": "x" * 9000, "language": "cs"}, "query: expected at most 8,192 characters"),
+    ({"query": "x", "minus": "x" * 9000, "language": "cs"}, "minus: expected at most 8,192 characters"),
 ]
 
 
