@@ -8,8 +8,8 @@ lengthens the sequence of input embeddings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,7 +33,7 @@ from pecl.encoders.runtime import Runtime
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
 from pecl.files.progress import Bar
-from pecl.machine import BF16, FP32
+from pecl.machine import BF16, FP32, one_thread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -287,24 +287,40 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             progress: name of a progress bar, which counts texts; None for no bar.
             head: False for the input (B, d) of the head in place of embeddings.
         """
-        training = self.training
         encode = self if head else self.pooled
-        self.eval()
         # large batches, if their padding costs nothing
         max_padding = 1.0 if self.may_pack else MAX_PADDING
 
+        with self._evaluating(), _progress(progress, len(token_ids)) as count:
+            for batch in batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding):
+                places = batch.indices.tolist()
+                if only is None or not only.isdisjoint(places):
+                    rows = None if slots is None else slots[batch.indices]
+                    with self.lock, self._small_products():
+                        embeddings = encode(batch.input_ids, batch.attention_mask, rows)
+                    yield places, embeddings.float().cpu()
+                count(len(places))
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Set evaluation mode within the body. Setting a mode visits every module, so a tower that has it stays as is."""
+        if not self.training:
+            yield
+            return
+
+        self.eval()
         try:
-            with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
-                for batch in batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding):
-                    places = batch.indices.tolist()
-                    if only is None or not only.isdisjoint(places):
-                        rows = None if slots is None else slots[batch.indices]
-                        with self.lock:
-                            embeddings = encode(batch.input_ids, batch.attention_mask, rows)
-                        yield places, embeddings.float().cpu()
-                    bar.update(len(places))
+            yield
         finally:
-            self.train(training)
+            self.train()
+
+    def _small_products(self) -> AbstractContextManager[None]:
+        """Let PyTorch use one thread within the body if a runtime computes the layers.
+
+        Only the word embeddings and the head are left to PyTorch. Its threads would wait for more work in a busy loop,
+        on the cores that the runtime's threads need.
+        """
+        return nullcontext() if self.runtime is None else one_thread()
 
     def encode_token_ids(
         self,
@@ -355,3 +371,14 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """
         embeddings = self.encode_token_ids(self.tokenize(texts, language), batch_size, slots, progress)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+
+@contextmanager
+def _progress(name: str | None, texts: int) -> Iterator[Callable[[int], object]]:
+    """Yield a function that counts finished texts in a progress bar called `name`; without a name, there is no bar."""
+    if name is None:
+        yield lambda _: None
+        return
+
+    with Bar(total=texts, desc=name, unit="text", leave=False) as bar:
+        yield bar.update

@@ -79,17 +79,40 @@ class _Runtime:
     def __init__(self, precision: str) -> None:
         self.name = f"openvino {_openvino().__version__.partition('-')[0]}"
         self.precision = precision
+        self._threads = torch.get_num_threads()
 
-    def compiled(self, identity: Mapping[str, Any], convert: Convert, label: str) -> Any:
+    def compiled(self, identity: Mapping[str, Any], convert: Convert, label: str) -> _Graph:
         """Return a graph, compiled for this processor, the number of threads and the precision."""
         model = _cached({**identity, "openvino": self.name, "format": FORMAT}, convert, label)
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": self._threads,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # other processes have a right to the first cores, too
         }
-        return core().compile_model(model, "CPU", settings)
+        return _Graph(core().compile_model(model, "CPU", settings))
+
+
+class _Graph:
+    """A compiled graph, for one thread at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self._request = model.create_infer_request()
+        self._inputs: dict[int, torch.Tensor] = {}  # held, since the request reads their memory
+
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the only output. The inputs are read where they are, without a copy."""
+        shared = _openvino().Tensor
+        for index, tensor in enumerate(tensors):
+            earlier = self._inputs.get(index)
+            if earlier is not None and earlier.data_ptr() == tensor.data_ptr() and earlier.shape == tensor.shape:
+                continue  # an adapter's parameters stay where they are from one query to the next
+
+            self._inputs[index] = tensor.detach()
+            self._request.set_input_tensor(index, shared(self._inputs[index].numpy(), shared_memory=True))
+
+        self._request.infer()
+        return torch.from_numpy(self._request.get_output_tensor().data.copy())
 
 
 class TextRuntime(_Runtime):
@@ -97,7 +120,7 @@ class TextRuntime(_Runtime):
 
     def __init__(self, precision: str) -> None:
         super().__init__(precision)
-        self._graphs: dict[str, Any] = {}  # compiled, by the adapter's spec
+        self._graphs: dict[str, _Graph] = {}  # compiled, by the adapter's spec
 
     def __call__(self, tower: Any, inputs: PassInputs) -> torch.Tensor:
         """Return the pooled vectors (B, d)."""
@@ -113,11 +136,9 @@ class TextRuntime(_Runtime):
         if adapter is not None:
             tensors += self._slots(adapter, len(mask))
 
-        graph = self.graph(tower)
-        (pooled,) = graph([tensor.detach().numpy() for tensor in tensors], share_inputs=True).values()
-        return torch.from_numpy(pooled)
+        return self.graph(tower)(tensors)
 
-    def graph(self, tower: Any) -> Any:
+    def graph(self, tower: Any) -> _Graph:
         """Return the compiled graph of a tower with its adapter; it takes seconds to a minute at the first call.
 
         Raises:
@@ -161,8 +182,7 @@ class ImageRuntime(_Runtime):
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to features (B, F)."""
-        (features,) = self._graph([pixels.numpy()], share_inputs=True).values()
-        return torch.from_numpy(features)
+        return self._graph([pixels])
 
 
 def _parameters(adapter: Adapter) -> dict[str, torch.Tensor]:
