@@ -29,8 +29,9 @@ import torch
 from figures import seconds
 from PIL import Image
 
-from pecl.apps.backends import OPENVINO, TORCH, load_towers_on
 from pecl.apps.export.onnx import TEXT_FILE, VISION_FILE, export_onnx
+from pecl.backends import OPENVINO, TORCH
+from pecl.backends.loading import load_towers as load_towers_on
 from pecl.data.scenes import load_scenes
 from pecl.encoders.batches import batches
 from pecl.encoders.towers import load_towers
@@ -61,7 +62,7 @@ class Speed:
 
 def by_pecl(precision: str, backend: str = TORCH) -> tuple[EmbedText, EmbedImages]:
     """Return the functions of pecl's own towers."""
-    towers = load_towers_on(backend, "mini", precision)
+    towers = load_towers_on("mini", precision=precision, backend=backend)
     return towers.text.encode_text, towers.image.encode_image
 
 
@@ -96,7 +97,7 @@ def by_timm() -> tuple[None, EmbedImages]:
 
 def openvino_core() -> Any:
     """Return OpenVINO's core, as pecl opens it: without reports of usage."""
-    from pecl.apps.backends.openvino import core
+    from pecl.backends.openvino import core
 
     return core()
 

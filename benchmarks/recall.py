@@ -21,7 +21,8 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.ready import ready_adapters
-from pecl.apps.backends import BACKENDS, TORCH, load_towers_on
+from pecl.backends import BACKENDS, TORCH
+from pecl.backends.loading import load_text_encoder
 from pecl.data.registry import load_dataset
 from pecl.files import write_json
 from pecl.machine import FP32, PRECISIONS
@@ -43,7 +44,7 @@ class Compared(NamedTuple):
 
 def make_bank(backend: str, precision: str, languages: list[str]) -> AdapterBank:
     """Return the mini tower with the ready adapters."""
-    bank = AdapterBank(load_towers_on(backend, "mini", precision).text, plain=None)
+    bank = AdapterBank(load_text_encoder("mini", precision=precision, backend=backend), plain=None)
     files = ready_adapters("mini")
     bank.add_files((code, files[code]) for code in languages)
     return bank

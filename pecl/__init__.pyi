@@ -1,6 +1,5 @@
 from pecl.adapters.adapter import attach as attach
 from pecl.adapters.bank import AdapterBank as AdapterBank
-from pecl.adapters.choice import load_bank as load_bank
 from pecl.adapters.kind import AdapterConfig as AdapterConfig
 from pecl.adapters.spec import parse_adapter as parse_adapter
 from pecl.adapters.spec import register_adapter as register_adapter
@@ -10,6 +9,10 @@ from pecl.apps.bulk.shards import read_ids as read_ids
 from pecl.apps.search.build import build_index as build_index
 from pecl.apps.search.index import ImageIndex as ImageIndex
 from pecl.apps.search.options import IndexOptions as IndexOptions
+from pecl.backends.loading import load_bank as load_bank
+from pecl.backends.loading import load_image_encoder as load_image_encoder
+from pecl.backends.loading import load_text_encoder as load_text_encoder
+from pecl.backends.loading import load_towers as load_towers
 from pecl.config import ExperimentConfig as ExperimentConfig
 from pecl.config import make_config as make_config
 from pecl.config.plugins import load_plugin as load_plugin
@@ -24,9 +27,6 @@ from pecl.encoders.embeddings import Embeddings as Embeddings
 from pecl.encoders.embeddings import TokenStore as TokenStore
 from pecl.encoders.image import ImageEncoder as ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder as MultilingualTextEncoder
-from pecl.encoders.towers import load_image_encoder as load_image_encoder
-from pecl.encoders.towers import load_text_encoder as load_text_encoder
-from pecl.encoders.towers import load_towers as load_towers
 from pecl.experiment.distil import distil as distil
 from pecl.experiment.evaluation import evaluate as evaluate
 from pecl.experiment.run import train as train

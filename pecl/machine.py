@@ -22,14 +22,18 @@ FP32 = "fp32"
 BF16 = "bf16"
 AUTO = "auto"
 PRECISIONS = (FP32, BF16, AUTO)
+AUTO_PRECISION = "PECL_PRECISION"  # environment variable: what `auto` stands for
 CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # operations per second of two cores, for estimates
 
 
 def resolve_precision(precision: str, device: str) -> str:
     """Return fp32 or bf16, given a member of `PRECISIONS` and torch's name of a device.
 
-    `auto` is bf16 on CUDA GPUs and CPUs with bf16 instructions, and fp32 on other devices.
+    `auto` is bf16 on CUDA GPUs and CPUs with bf16 instructions, and fp32 on other devices; or what the environment
+    variable PECL_PRECISION holds.
     """
+    if precision == AUTO:
+        precision = os.environ.get(AUTO_PRECISION) or AUTO
     if precision != AUTO:
         return precision
     kind = device.partition(":")[0]

@@ -12,9 +12,11 @@ from helpers.grid_processes import Command
 from helpers.slow import SLOW
 from hypothesis import HealthCheck, settings
 
+from pecl.backends import AUTO_BACKEND, TORCH
 from pecl.encoders.loading.unpacked import weights_folder
 from pecl.experiment.towers import _load_once
 from pecl.files.progress import OFF
+from pecl.machine import AUTO_PRECISION, FP32
 
 # Modules that keep a name of a module where tests replace it; first imported then, they would keep the replacement.
 IMPORTED = "apps.bulk.job apps.commands.adapters apps.commands.export commands.languages apps.export.hub"
@@ -46,6 +48,8 @@ def _cache_of_its_own(tmp_path_factory):
         patch.setenv("PECL_WEIGHTS_DIR", str(weights_folder()))  # half a gigabyte, the same for all
         patch.setenv("PECL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PECL_INDEX_DIR", str(tmp_path_factory.mktemp("indexes")))
+        patch.setenv(AUTO_BACKEND, TORCH)  # the same numbers on every processor, and no graph to convert
+        patch.setenv(AUTO_PRECISION, FP32)
         yield
 
 

@@ -1,4 +1,4 @@
-"""The choice of a language's adapter, by one rule for all commands; and `load_bank`, for use as a library.
+"""The choice of a language's adapter, by one rule for all commands.
 
 A language uses its adapter if one is known: one that the user names, or else one that ships with pecl for the towers.
 Every other language uses the plain tower.
@@ -14,14 +14,13 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter
 from pecl.adapters.ready import PLAIN
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.towers import PAIRS, load_text_encoder
+from pecl.encoders.towers import PAIRS
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.files import expanded
 from pecl.language.languages import (
     ENGLISH,
     LANGUAGES,
     find_name,
-    language_code,
     language_name,
     listed,
     preferred,
@@ -170,48 +169,3 @@ class KnownAdapters:
         else:
             hint = suggest(name, [*self._shipped, PLAIN, *names])
         return f"expected {choices} or a file, got {name!r}{hint}"
-
-
-def load_bank(
-    profile: str = "mini",
-    languages: str | Iterable[str] = ready.ALL,
-    *,
-    tower: MultilingualTextEncoder | None = None,
-    device: str = "cpu",
-) -> AdapterBank:
-    """Return the shipped adapters of a profile, by language, on its text tower.
-
-    English has no adapter: its name stands for the plain tower.
-
-    Args:
-        profile: a pair of towers; adapters are shipped for `mini`.
-        languages: names of languages; `all` for every language with an adapter.
-        tower: the profile's text tower, without an adapter; it stays as it is. By default it is loaded.
-        device: device of the loaded tower.
-
-    Raises:
-        ConfigError: no adapters are shipped for the profile, or for a language.
-        WeightsError: `tower` is not the one that the adapters were trained on.
-
-    Example:
-        >>> bank = pecl.load_bank("mini", ["cs", "sw"])
-        >>> bank.encode_text(["pes na pláži", "a dog on the beach"], language=["cs", "en"]).shape
-        torch.Size([2, 256])
-    """
-    paths = ready.ready_adapters(profile)
-    if not paths:
-        profiles = ", ".join(ready.ready_profiles())
-        raise ConfigError(f"profile: expected one with ready adapters ({profiles}), got {profile!r}")
-
-    names = [languages] if isinstance(languages, str) else list(languages)
-    codes = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
-    for code in codes:
-        if code not in paths and code != ENGLISH:
-            expected = f"expected one with a ready adapter for {profile} ({listed(paths)})"
-            raise ConfigError(f"language: {expected}, got {language_name(code)}: {way_to_adapter(code, profile)}")
-
-    tower = tower or load_text_encoder(profile, device=device)
-    bank = AdapterBank(tower, plain=[ENGLISH])
-    files = [load_adapter_file(paths[code], tower) for code in codes if code in paths]
-    bank.add_files((not_none(file.language, "language"), file) for file in files)
-    return bank

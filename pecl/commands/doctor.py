@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import torch
 
+from pecl.backends import choose_backend
 from pecl.commands import options as cli
 from pecl.config.plugins import installed_plugins
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError, install, not_none
 from pecl.files import default_cache_dir
-from pecl.machine import bfloat16_support
+from pecl.machine import AUTO, bfloat16_support
 
 # Extra of pyproject.toml -> its purpose
 _EXTRAS = {
@@ -73,6 +74,12 @@ def _packages() -> list[Finding]:
     return [*needed, *extras, _package("opendelta", "absent", _OPENDELTA)]
 
 
+def _backend() -> str:
+    """Return what `--backend auto` takes for a server or a library here, and why."""
+    choice = choose_backend(AUTO)
+    return f"auto is {choice.backend}: {choice.reason}"
+
+
 def _package(name: str, otherwise: str, advice: str) -> Finding:
     try:
         return Finding(name, "ok", version(name))
@@ -99,5 +106,6 @@ def _machine() -> list[Finding]:
     return [
         Finding("devices", "ok", ", ".join(["cpu", *devices]) + f"; {torch.get_num_threads()} threads"),
         Finding("bf16 on the processor", "ok", bfloat16_support()),
+        Finding("backend", "ok", _backend()),
         Finding("cache", "ok" if writable else "missing", f"{cache} ($PECL_CACHE_DIR)"),
     ]

@@ -12,10 +12,11 @@ from torch import nn
 
 from pecl.encoders.decoding import batches, batches_ahead
 from pecl.encoders.fingerprint import Tower, fingerprint_module
-from pecl.encoders.folding import folded
-from pecl.encoders.runtime import Runtime
+from pecl.encoders.folding import folded, with_rounded_filters
+from pecl.encoders.runtime import Runtime, threads_beside
 from pecl.errors import ConfigError, DataError
 from pecl.files.images import ImageFiles, to_rgb
+from pecl.machine import BF16, FP32
 
 Picture = str | Path | Image.Image
 
@@ -71,9 +72,15 @@ class ImageEncoder(Tower):
         # open_clip's config of the model whose image half this is
         self.model_config: dict[str, Any] | None = None
         self.runtime: Runtime | None = None  # computes the backbone in place of PyTorch
+        self.precision = FP32  # PyTorch's arithmetic of the backbone in `encode_pixels`
         # the backbone as `encode_pixels` runs it; in a tuple, so not in states
         self._fast: tuple[nn.Module, ...] = ()
         self.eval()
+
+    def use_bfloat16(self) -> None:
+        """Compute the backbone in bfloat16 in `encode_pixels`, by a copy: the weights and the fingerprint stay."""
+        self.precision = BF16
+        self._fast = ()
 
     @cached_property
     def embedding_dim(self) -> int:
@@ -163,24 +170,44 @@ class ImageEncoder(Tower):
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the embeddings (B, D), float32 on the CPU, not normalised, of B preprocessed images (3, H, W)."""
-        stacked = torch.stack(list(pixels)).to(self.device, self.dtype)  # (B, 3, H, W)
-        backbone = self.runtime or self._folded_backbone(stacked)
-        features = backbone(stacked)  # (B, F)
-        return self.head(features).float().cpu()  # (B, D)
+        with threads_beside(self.runtime):
+            stacked = torch.stack(list(pixels)).to(self.device, self.dtype)  # (B, 3, H, W)
+            features = self._features(stacked)  # (B, F)
+            return self.head(features).float().cpu()  # (B, D)
+
+    def _features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map pixels (B, 3, H, W) to features (B, F) of the weights' type."""
+        if self.runtime is not None:
+            return self.runtime(pixels)
+
+        backbone = self._fast_backbone(pixels)
+        dtype = next(backbone.parameters()).dtype
+        return backbone(pixels.to(dtype)).to(self.dtype)
 
     @property
     def is_convolutional(self) -> bool:
         """Whether the backbone has batch norms, which `encode_pixels` folds into the convolutions before them."""
         return any(isinstance(module, nn.BatchNorm2d) for module in self.backbone.modules())
 
-    def _folded_backbone(self, pixels: torch.Tensor) -> nn.Module:
-        """Return the backbone with its batch norms folded, made at the first call; see `folding`."""
+    def folded_backbone(self, pixels: torch.Tensor) -> nn.Module:
+        """Return the backbone with its batch norms folded, see `folding`; other backbones as they are."""
+        with torch.inference_mode(False), torch.no_grad():
+            return folded(self.backbone, pixels[:1].clone()) if self.is_convolutional else self.backbone
+
+    def _fast_backbone(self, pixels: torch.Tensor) -> nn.Module:
+        """Return the backbone as it is run, made at the first call.
+
+        In bfloat16 it is a copy of half the size. Patches (B, P, f + 3), whose numbers hold shapes, stay as they are.
+        """
         if not self._fast:
-            with torch.inference_mode(False), torch.no_grad():
-                self._fast = (folded(self.backbone, pixels[:1].clone()) if self.is_convolutional else self.backbone,)
+            backbone = self.folded_backbone(pixels)
+            if self.precision == BF16 and pixels.dim() == 4:
+                backbone = with_rounded_filters(backbone).bfloat16()
+            self._fast = (backbone,)
         return self._fast[0]
 
     def _apply(self, *args: Any, **options: Any) -> Any:
-        """Move or convert the weights; the folded copy is made again."""
+        """Move or convert the weights; the folded copy is made again, and a runtime has the weights of before."""
         self._fast = ()
+        self.runtime = None
         return super()._apply(*args, **options)

@@ -219,6 +219,8 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
         identity.append(f"{tower.runtime.name}, {tower.runtime.precision}")
     elif isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
         identity.append(f"{tower.precision} states" if tower.holds_bfloat16 else tower.precision)
+    elif isinstance(tower, ImageEncoder) and tower.precision != FP32:
+        identity.append(tower.precision)
     elif isinstance(tower, ImageEncoder) and tower.is_convolutional:
         identity.append(FOLDED)
     return _store_of(sha256_json(identity), default_cache_dir(), str(tower.weights_path or tower.name))

@@ -9,7 +9,7 @@ lengthens the sequence of input embeddings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,11 +29,11 @@ from pecl.encoders.passes.choice import choose_pass
 from pecl.encoders.passes.inputs import PassInputs
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
-from pecl.encoders.runtime import Runtime
+from pecl.encoders.runtime import Runtime, threads_beside
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
 from pecl.files.progress import Bar
-from pecl.machine import BF16, FP32, one_thread
+from pecl.machine import BF16, FP32
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -112,9 +112,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
 
     @property
     def precision(self) -> str:
-        """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
-        if self.runtime is not None:
-            return self.runtime.precision
+        """PyTorch's arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
         if any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules()):
             return BF16
         return FP32
@@ -255,9 +253,17 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         return self.pooling == "lasttoken" and self.family is not None and self.family.is_fixed
 
     @property
+    def active_runtime(self) -> Runtime | None:
+        """The runtime, if it computes the next pass. PyTorch computes gradients, dropout, and what a runtime lacks."""
+        runtime = self.runtime
+        if runtime is None or self.training or torch.is_grad_enabled() or not runtime.computes(self):
+            return None
+        return runtime
+
+    @property
     def may_pack(self) -> bool:
         """Whether batches can be packed, and have padding that can be left out."""
-        if self.runtime is not None or (self.family is not None and self.family.is_fixed):
+        if self.active_runtime is not None or (self.family is not None and self.family.is_fixed):
             return False
         takes_tokens = self.adapter is None or self.adapter.works_on_tokens
         return self.packing and takes_tokens and layers.can_pack(self.backbone)
@@ -296,14 +302,14 @@ class MultilingualTextEncoder(Tokenizing, Tower):
                 places = batch.indices.tolist()
                 if only is None or not only.isdisjoint(places):
                     rows = None if slots is None else slots[batch.indices]
-                    with self.lock, self._small_products():
+                    with self.lock, threads_beside(self.active_runtime):
                         embeddings = encode(batch.input_ids, batch.attention_mask, rows)
                     yield places, embeddings.float().cpu()
                 count(len(places))
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Set evaluation mode within the body. Setting a mode visits every module, so a tower that has it stays as is."""
+        """Set evaluation mode within the body. A tower that has it stays as it is: to set it visits every module."""
         if not self.training:
             yield
             return
@@ -314,13 +320,10 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         finally:
             self.train()
 
-    def _small_products(self) -> AbstractContextManager[None]:
-        """Let PyTorch use one thread within the body if a runtime computes the layers.
-
-        Only the word embeddings and the head are left to PyTorch. Its threads would wait for more work in a busy loop,
-        on the cores that the runtime's threads need.
-        """
-        return nullcontext() if self.runtime is None else one_thread()
+    def _apply(self, *args: Any, **options: Any) -> Any:
+        """Move or convert the weights; a runtime has those of before."""
+        self.runtime = None
+        return super()._apply(*args, **options)
 
     def encode_token_ids(
         self,

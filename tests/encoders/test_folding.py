@@ -3,9 +3,11 @@
 import pytest
 import timm
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from pecl.encoders.folding import folded
+from pecl.encoders.folding import folded, with_rounded_filters
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.store import store_of
 
@@ -78,3 +80,31 @@ def test_a_tower_keeps_its_weights_and_fingerprint_and_its_store_names_the_foldi
 
     tower.double()
     assert tower._fast == ()
+
+
+def test_a_rounded_filter_keeps_its_sum():
+    """Worked out by hand: bfloat16 numbers from 8 to 16 are 1/16 apart, and those from 2 to 4 are 1/64 apart."""
+    network = nn.Sequential(nn.Conv2d(2, 2, (1, 4), groups=2, bias=False), nn.Conv2d(2, 2, 1, bias=False))
+    network[0].weight.data = torch.tensor([[10.02, -3.34, -3.34, -3.34], [0.5, 0.25, -1.0, 0.0]]).view(2, 1, 1, 4)
+    rounded = with_rounded_filters(network)
+    # One by one: 10, and three times -3.34375, whose sum is -0.03125. Here the error .02 of the first makes the next
+    # -3.32, which becomes -3.3125; its error makes the next -3.3475, which becomes -3.34375, as does the last.
+    assert sorted(rounded[0].weight[0].flatten().tolist()) == [-3.34375, -3.34375, -3.3125, 10.0]
+    assert rounded[0].weight[0].sum() == 0
+    assert rounded[0].weight[1].flatten().tolist() == [0.5, 0.25, -1.0, 0.0]
+    assert torch.equal(rounded[1].weight, network[1].weight)  # only depthwise filters
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_rounded_filters_are_bfloat16_and_their_sums_are_near(seed):
+    weight = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(seed)) * 7
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4, bias=False))
+    network[0].weight.data = weight
+    rounded = with_rounded_filters(network)[0].weight.data
+    assert torch.equal(network[0].weight.data, weight)  # a copy was changed
+    assert torch.equal(rounded, rounded.bfloat16().float())
+
+    smallest, largest = weight.flatten(1).abs().aminmax(dim=1)
+    error = (rounded - weight).flatten(1)
+    assert (error.abs().max(1).values <= largest * 2**-7).all()  # a weight's own rounding, and what it was given
+    assert (error.sum(1).abs() <= smallest * 2**-8 + largest * 2**-16).all()  # only the last one's is lost

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+import torch
 from helpers.adapter_towers import batch_of, filled, tower_of
 
 from pecl.adapters.adapter import attach
@@ -54,11 +55,18 @@ def test_training_ignores_the_cache_and_a_tower_may_refuse_to_pack():
 
 def test_a_runtime_computes_every_batch_and_a_second_tower_has_it_too():
     tower = tower_of("xlm-roberta")
-    tower.runtime = SimpleNamespace(name="a package", precision="bf16", __name__="runtime")
+    tower.runtime = SimpleNamespace(
+        name="a package", precision="bf16", __name__="runtime", computes=lambda tower: tower.pooling != "cls"
+    )
     second = second_tower(tower)
     filled(second, "soft_prompt+head")
     for one in (tower, second):
-        assert (chosen(one, UNEVEN), one.may_pack, one.precision) == ("runtime", False, "bf16")
+        with torch.no_grad():
+            assert (chosen(one, UNEVEN), one.may_pack) == ("runtime", False)
+        assert chosen(one, UNEVEN) != "runtime"  # gradients
+        one.pooling = "cls"
+        with torch.no_grad():
+            assert chosen(one, UNEVEN) != "runtime"  # what it does not compute
 
 
 def test_a_fingerprint_that_comes_after_an_adapter_is_refused():

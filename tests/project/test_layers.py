@@ -15,11 +15,10 @@ PACKAGE = Path(pecl.__file__).parent
 # A module or package at the top level may import from those before it.
 ORDER = (
     *("errors", "machine", "options", "files", "language", "data", "config"),
-    *("retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
+    *("retrieval", "encoders", "adapters", "backends", "training", "results", "experiment", "grid", "report"),
     "commands",
     *(
         "apps/export",
-        "apps/backends",
         "apps/harness",
         "apps/search",
         "apps/serving",

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pecl.apps.backends import TORCH
 from pecl.apps.bulk.job import Embedder, EmbedJob, text_items
 from pecl.apps.bulk.shards import ARRAY, shards_of, write_array
 from pecl.config.plugins import load_plugins, loaded_plugins
 from pecl.encoders.batches import as_texts
 from pecl.errors import ConfigError, DataError, OutputError, PeclError, RunError, install
 from pecl.files import check_writable
-from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
+from pecl.machine import AUTO, FP32, gpus_needed, resolve_precision, running_ray
 
 
 class Embedded(NamedTuple):
@@ -44,7 +43,7 @@ def embed(
     batch_size: int = 64,
     normalize: bool = True,
     ray_workers: int | None = None,
-    backend: str = TORCH,
+    backend: str = AUTO,
     **towers: Any,
 ) -> Embedded:
     """Embed images or texts into a folder of parquet files with the columns `id` and `embedding`.
@@ -71,7 +70,8 @@ def embed(
             needs the tower's own lengths: False.
         ray_workers: number of workers of Ray Data, each with its own towers; None to work only in
             this process.
-        backend: package that computes the towers' layers, torch or openvino.
+        backend: package that computes the towers' layers: torch, openvino, or auto, which is OpenVINO where it is
+            installed and the number of items pays for reading its graph.
         towers: arguments of `load_towers`; by default the profile mini.
 
     Raises:

@@ -17,21 +17,21 @@ import torch
 from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.spec import describe
-from pecl.apps.backends import TORCH, check_backend, load_towers_on
 from pecl.apps.bulk.shards import describe_difference, shard_metadata, shard_path, shards_of, write_shard
+from pecl.backends import check_backend, set_backend
 from pecl.data.captions import ENGLISH_COLUMNS, stripped_lines
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.encoders.embeddings import unusable_rows
-from pecl.encoders.towers import Towers
+from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, DataError, OutputError, is_text, unknown
 from pecl.files import check_writable, sha256_bytes, sha256_json, sha256_lines
 from pecl.files.columns import column_of
 from pecl.files.images import ImageSource
 from pecl.files.progress import Bar
 from pecl.language.languages import ENGLISH, any_language_code
-from pecl.machine import FP32
+from pecl.machine import AUTO, FP32
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class EmbedJob:
     batch_size: int
     normalize: bool
     towers: dict[str, Any]
-    backend: str = TORCH
+    backend: str = AUTO
 
     def __post_init__(self) -> None:
         check_backend(self.backend, str(self.towers.get("device", "cpu")), self.towers.get("precision", FP32))
@@ -193,12 +193,13 @@ class Embedder:
     def __init__(self, job: EmbedJob, source: Items | None = None) -> None:
         self.job = job
         self.source = job.open() if source is None else source
-        self.towers: Towers = load_towers_on(job.backend, **job.towers)
+        self.towers: Towers = load_towers(**{**job.towers, "precision": FP32})
         is_image = self.source.kind == IMAGES
         if is_image and job.adapter not in (None, PLAIN):
             raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
 
         tower = self.towers.image if is_image else self.towers.text
+        set_backend(tower, job.backend, job.towers.get("precision", FP32), len(self.source))
         self.metadata = {
             "kind": self.source.kind,
             "source": job.source,
@@ -206,7 +207,7 @@ class Embedder:
             "rows": str(len(self.source)),
             "tower": tower.name,
             "tower_sha256": tower.fingerprint,
-            "precision": FP32 if is_image else self.towers.text.precision,
+            "precision": tower.precision if tower.runtime is None else tower.runtime.precision,
             "normalize": str(job.normalize),
         }
         if tower.runtime is not None:

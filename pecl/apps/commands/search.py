@@ -15,12 +15,14 @@ from pecl.apps.search.index import Hit, ImageIndex, check_top
 from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import UNNAMED, CollectionRows
 from pecl.apps.search.query import Query, QueryLanguage, named_language
+from pecl.backends import TEXTS_THAT_PAY, choose_backend
 from pecl.commands import options as cli
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
 from pecl.files.image_rows import ImageRows, Nearest
 from pecl.language.languages import language_code
+from pecl.machine import FP32
 
 if TYPE_CHECKING:
     from pecl.apps.search.encoder import QueryEncoder
@@ -136,7 +138,7 @@ def _search_index(
     query: Query,
 ) -> tuple[Sequence[Hit], dict[str, Any], str]:
     """Return the hits in the index, the document for --json, and the note on language, adapter and hubs."""
-    options = {"adapters": parsed.adapter, "device": parsed.device, "backend": parsed.backend}
+    options = {"adapters": parsed.adapter, "device": parsed.device, "backend": _backend(parsed), "precision": FP32}
     with cli.threads_of(parsed), ImageIndex.open(parsed.index, **options) as index:
         selection = index.select_for(query)
         query = query.without_dates(selection)
@@ -172,6 +174,11 @@ def _search_index(
     return hits, document, note
 
 
+def _backend(parsed: argparse.Namespace) -> str:
+    """Return the backend of one query: reading a graph takes longer than the query, unless OpenVINO is named."""
+    return choose_backend(parsed.backend, parsed.device, items=1, pays=TEXTS_THAT_PAY).backend
+
+
 def _search_rows(
     parsed: argparse.Namespace,
     query: Query,
@@ -193,7 +200,7 @@ def _search_rows(
         rows = ImageRows(parsed.embeddings, parsed.paths)
 
     with cli.threads_of(parsed):
-        queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages(), parsed.backend)
+        queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages(), _backend(parsed), FP32)
         rows.check(queries.plain.embedding_dim, profile)
         language = queries.language_of(query)
         embedding = queries.embed([replace(query, language=language)])[0].numpy()  # (D,)

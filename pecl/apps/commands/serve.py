@@ -12,11 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.apps.backends import check_backend, load_towers_on, prepare
 from pecl.apps.commands.flags import BACKEND
 from pecl.apps.search.index import ImageIndex, profile_of
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.sockets import LOOPBACK, address_of, allowed_hosts, check_port, open_socket, read_key
+from pecl.backends import check_backend, prepare
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.pairs import PAIRS
@@ -156,15 +156,16 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     immich = _immich(parsed, config, port)
 
     from pecl.adapters.choice import KnownAdapters  # with torch, which takes seconds
+    from pecl.backends.loading import load_towers
 
-    towers = load_towers_on(
-        parsed.backend,
+    towers = load_towers(
         config.profile,
+        config.text_model,
+        config.image_model,
+        config.device,
         config.precision,
-        text_model=config.text_model,
-        image_model=config.image_model,
-        device=config.device,
         quick=True,
+        backend=parsed.backend,
     )
     known_adapters = KnownAdapters(config.profile, parsed.files, config.text_model)
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()

@@ -23,8 +23,8 @@ from transformers import AutoTokenizer
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.bank import AdapterBank
+from pecl.adapters.gathered_rows import GatheredRows, gathered
 from pecl.apps.export import contract
-from pecl.apps.export.gathered_rows import GatheredRows, gathered
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.passes.padded import encode_padded
 from pecl.encoders.pooling import POOLINGS

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pecl.apps.backends import set_backend
 from pecl.apps.search.catalogue import (
     FILE,
     Catalogue,
@@ -37,6 +36,7 @@ from pecl.apps.search.options import BUSY, IndexOptions, check_same, new_head
 from pecl.apps.search.qdrant import Points, point_of
 from pecl.apps.search.thumbnails import add_thumbnails, drop_thumbnails
 from pecl.apps.search.words import drop_words, read_sidecars, write_words
+from pecl.backends import set_backend
 from pecl.data.custom.photographs import (
     IMAGE_SUFFIXES,
     NO_STAMP,
@@ -48,6 +48,7 @@ from pecl.data.custom.photographs import (
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
 from pecl.files import LOCK, check_writable, locked
 from pecl.files.progress import Bar
+from pecl.machine import AUTO
 from pecl.retrieval.hubs import find_references
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class _Renewal:
         missing = [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]
         if missing:
             logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
-            tower = self._tower()
+            tower = self._tower(len(missing))
             if self.before and self.head.towers != self.before.head.towers:
                 self.again = "the image tower has changed since the index was made"
                 self.embeddings = {}
@@ -255,12 +256,15 @@ class _Renewal:
 
         return unchanged, suspects, failed
 
-    def _tower(self) -> ImageEncoder:
-        """Load the image tower, and the text tower only if the image tower changed; record both in the head."""
+    def _tower(self, photographs: int) -> ImageEncoder:
+        """Load the image tower for so many photographs, and record it in the head.
+
+        The text tower is loaded only if the image tower changed.
+        """
         from pecl.encoders.towers import load_image_encoder, load_text_encoder
 
         tower = load_image_encoder(self.head.profile, device=self.options.device)
-        set_backend(tower, self.options.backend)
+        set_backend(tower, self.options.backend, AUTO, photographs)
 
         image = {"name": tower.name, "fingerprint": tower.fingerprint}
         if self.head.towers.get("image") != image:

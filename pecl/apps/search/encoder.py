@@ -19,10 +19,11 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank, mixed, of_each
 from pecl.adapters.choice import KnownAdapters
-from pecl.apps.backends import TORCH, set_backend
 from pecl.apps.search.query import Query, QueryLanguage, Shares, choose_language, named_language
+from pecl.backends import set_backend
 from pecl.language.language_guess import LanguageGuess, guess_languages
 from pecl.language.languages import ENGLISH
+from pecl.machine import AUTO
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,7 +104,8 @@ class QueryEncoder:
         adapters: adapters to add to the shipped ones, see `KnownAdapters`.
         device: device of the towers.
         among: codes of the languages among which detection chooses; None for all.
-        backend: package that computes the towers' layers, see `pecl.apps.backends`.
+        backend: package that computes the towers' layers, see `pecl.backends`.
+        precision: arithmetic of the towers, see `pecl.load_towers`.
 
     Raises:
         ConfigError: no such profile, device or adapter, or two adapters of one language.
@@ -116,7 +118,8 @@ class QueryEncoder:
         adapters: Iterable[str | Path] = (),
         device: str = "cpu",
         among: Sequence[str] | None = None,
-        backend: str = TORCH,
+        backend: str = AUTO,
+        precision: str = AUTO,
     ) -> None:
         from pecl.encoders.towers import load_text_encoder
 
@@ -124,9 +127,10 @@ class QueryEncoder:
         self.device = device
         self.among = among
         self.backend = backend
+        self.precision = precision
         self.known = KnownAdapters(profile, list(adapters))
         self.plain = load_text_encoder(profile, device=device, quick=True)
-        set_backend(self.plain, backend)
+        set_backend(self.plain, backend, precision)
         self.bank = AdapterBank(self.plain, plain=None)  # of the languages so far
         self.load_adapters(self.known.named)
 
@@ -143,7 +147,7 @@ class QueryEncoder:
         from pecl.encoders.towers import load_image_encoder
 
         tower = load_image_encoder(self.profile, device=self.device)
-        set_backend(tower, self.backend)
+        set_backend(tower, self.backend, self.precision)
         return tower
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:

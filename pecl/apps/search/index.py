@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pecl.apps.backends import TORCH, check_backend
 from pecl.apps.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head, shown_name
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import QdrantSearch
 from pecl.apps.search.query import Query, make_queries
 from pecl.apps.search.words import Selection, select
+from pecl.backends import check_backend
 from pecl.errors import ConfigError, DataError, not_none, shell_quoted
 from pecl.files.images import ImageFiles
+from pecl.machine import AUTO
 from pecl.retrieval.hubs import find_references
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ class ImageIndex:
         queries: QueryEncoder | None,
         device: str,
         backend: str,
+        precision: str,
     ) -> None:
-        check_backend(backend, device)
+        check_backend(backend, device, precision)
         self.folder = find_index(folder).absolute()
         catalogue = read_catalogue(self.folder, to_search=True)
         self.head, self.root = catalogue.head, Path(catalogue.head.root)
@@ -86,6 +88,7 @@ class ImageIndex:
 
         self._device = device
         self._backend = backend
+        self._precision = precision
         if self._matrix is None:
             self._engine = QdrantSearch(self.head.url, self.head.collection, self._entries)
         else:
@@ -99,7 +102,8 @@ class ImageIndex:
         adapters: Iterable[str | Path] = (),
         queries: QueryEncoder | None = None,
         device: str = "cpu",
-        backend: str = TORCH,
+        backend: str = AUTO,
+        precision: str = AUTO,
     ) -> ImageIndex:
         """Open an index; no tower is loaded before the first query.
 
@@ -110,14 +114,16 @@ class ImageIndex:
             queries: loaded towers and adapters of the index's profile; by default they are loaded
                 at the first query.
             device: device of the towers.
-            backend: package that computes the towers' layers, torch or openvino.
+            backend: package that computes the towers' layers: torch, openvino, or auto, which is OpenVINO where it
+                is installed.
+            precision: arithmetic of the towers: fp32, bf16, or auto, which is bf16 where it is faster.
 
         Raises:
             DataError: there is no index, or it is damaged, or its Qdrant server does not answer.
             ConfigError: `queries` is of another profile, or the engine or the backend needs a
                 package that is missing.
         """
-        return cls(folder, adapters, queries, device, backend)
+        return cls(folder, adapters, queries, device, backend, precision)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.root}: {len(self)} photographs, {self.head.profile}, {self.head.engine})"
@@ -142,7 +148,7 @@ class ImageIndex:
         from pecl.apps.search.encoder import QueryEncoder
 
         queries = self._queries or QueryEncoder(
-            self.head.profile, self._adapters, self._device, self.languages, self._backend
+            self.head.profile, self._adapters, self._device, self.languages, self._backend, self._precision
         )
         self._check_tower("text", queries.plain)
         return queries

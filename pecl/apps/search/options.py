@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pecl.apps.backends import TORCH, check_backend
 from pecl.apps.search.catalogue import FILE, Head, read_head, write_head, writing
 from pecl.apps.search.languages import named_languages
+from pecl.backends import check_backend
 from pecl.errors import ConfigError, unknown
 from pecl.files import LOCK, locked
+from pecl.machine import AUTO
 
 SEARCH_ENGINES = ("exact", "qdrant")
 BUSY = "the index {} is being updated by another process"
@@ -34,8 +35,8 @@ class IndexOptions:
             detection chooses; by default those of the system, and English.
         words: whether the index holds names, captions, keywords, people and days of photographs, by
             default yes.
-        backend: package that computes the image tower's layers, torch or openvino; either updates
-            any index.
+        backend: package that computes the image tower's layers: torch, openvino, or auto, which is OpenVINO where it
+            is installed and there are enough photographs; each updates any index.
     """
 
     profile: str | None = None
@@ -46,7 +47,7 @@ class IndexOptions:
     device: str = "cpu"
     languages: Sequence[str] | None = None
     words: bool | None = None
-    backend: str = TORCH
+    backend: str = AUTO
 
     def check(self) -> None:
         """Raise ConfigError if an option is wrong for any index."""

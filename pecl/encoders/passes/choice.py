@@ -16,8 +16,9 @@ def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
     draws dropout, ignores the cache; steps without dropout use it. Packing pays only if more than
     `MAX_PADDING` of the positions are padding; cached states are packed already.
     """
-    if tower.runtime is not None:
-        return tower.runtime
+    runtime = tower.active_runtime
+    if runtime is not None:
+        return runtime
 
     has_prompts = tower.adapter is not None and tower.adapter.has_prompts
     cache = None if tower.training else tower.cached_layers

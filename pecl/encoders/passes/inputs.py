@@ -22,8 +22,12 @@ class PassTower(Protocol):
     dropout_seeds: DropoutSeeds
     packing: bool
     pooling: str
-    runtime: Runtime | None
     training: bool
+
+    @property
+    def active_runtime(self) -> Runtime | None:
+        """The package that computes the pass in place of PyTorch."""
+        ...
 
     @property
     def device(self) -> torch.device:

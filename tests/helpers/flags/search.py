@@ -105,7 +105,7 @@ SEARCH_IN_A_COLLECTION = Table(
 
 # --- serve
 
-LOADED = {"pecl.adapters.ready.ready_adapters": {}, "pecl.encoders.towers.load_towers": tiny_towers}
+LOADED = {"pecl.adapters.ready.ready_adapters": {}, "pecl.backends.loading.load_towers": tiny_towers}
 OTHER_FLAGS = {"window": "--window 0.5", "patience": "--patience 7", "waiting": "--max-waiting 9000"}
 
 
@@ -138,8 +138,8 @@ SERVE = Table(
 
 SERVE_BACKEND = Table(
     "serve --port 0",
-    {**LOADED, "check_backend": None, "load_towers_on": STOP},
-    [("--backend openvino", "load_towers_on.backend", "openvino")],
+    {**LOADED, "check_backend": None, "pecl.backends.loading.load_towers": STOP},
+    [("--backend openvino", "load_towers.backend", "openvino")],
 )
 
 SERVE_SOCKET = Table(

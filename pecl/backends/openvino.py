@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -22,33 +23,47 @@ from torch import nn
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.foreign import ForeignAdapter
 from pecl.adapters.spec import describe
+from pecl.encoders.folding import with_rounded_filters
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.passes.inputs import PassInputs
 from pecl.encoders.passes.padded import encode_padded
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.runtime import Runtime
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, OutputError, one_line
+from pecl.errors import ConfigError, OutputError, not_none, one_line
 from pecl.files import default_cache_dir, load_json, locked, new_folder, sha256_file, sha256_json, write_json
-from pecl.machine import BF16
+from pecl.machine import AUTO, BF16, FP32
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # increased when the graphs change
+FORMAT = 2  # increased when the graphs change
 GRAPH = "graph.xml"
 WEIGHTS = "graph.bin"
 DIGESTS = "digests.json"
 _HINTS = {"fp32": "f32", BF16: "bf16"}
-_LEAVE_OUT = "leave --backend out"
 
 Convert = Callable[[], Any]  # -> openvino.Model
 
 
-def runtime_of(tower: MultilingualTextEncoder | ImageEncoder, precision: str) -> Runtime:
-    """Return the runtime of a tower. Raise ConfigError if the tower's weights are not float32."""
+def runtime_of(tower: MultilingualTextEncoder | ImageEncoder, precision: str, is_required: bool = True) -> Runtime:
+    """Return the runtime of a tower.
+
+    Args:
+        tower: text or image tower.
+        precision: fp32, bf16, or auto, which is bf16 where OpenVINO multiplies it.
+        is_required: raise ConfigError for an adapter without a form in OpenVINO, rather than leave it to PyTorch.
+
+    Raises:
+        ConfigError: the tower's weights are not float32, or OpenVINO has no form of an image tower.
+    """
+    if precision == AUTO:
+        precision = BF16 if multiplies_bfloat16() else FP32
+
     for dtype in {parameter.dtype for parameter in tower.parameters()} - {torch.float32}:
-        raise ConfigError(f"--backend openvino: expected weights of torch.float32, got {dtype}: {_LEAVE_OUT}")
-    return TextRuntime(precision) if isinstance(tower, MultilingualTextEncoder) else ImageRuntime(tower, precision)
+        raise ConfigError(f"backend: expected torch for weights of {dtype}, got openvino")
+    if isinstance(tower, MultilingualTextEncoder):
+        return TextRuntime(precision, is_required)
+    return ImageRuntime(tower, precision)
 
 
 @cache
@@ -67,10 +82,15 @@ def core() -> Any:
     return _openvino().Core()
 
 
+def multiplies_bfloat16() -> bool:
+    """Return whether OpenVINO multiplies in bf16 on this processor."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def check_openvino_bfloat16() -> None:
     """Raise ConfigError if OpenVINO does not multiply in bf16 here: it would compute in fp32 without a word."""
-    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise ConfigError("precision: expected fp32 with --backend openvino on this processor, got bf16")
+    if not multiplies_bfloat16():
+        raise ConfigError("precision: expected fp32 with the backend openvino on this processor, got bf16")
 
 
 class _Runtime:
@@ -80,6 +100,10 @@ class _Runtime:
         self.name = f"openvino {_openvino().__version__.partition('-')[0]}"
         self.precision = precision
         self._threads = torch.get_num_threads()
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        """Copy or pickle as None: PyTorch computes a copied tower, whose weights may change."""
+        return type(None), ()
 
     def compiled(self, identity: Mapping[str, Any], convert: Convert, label: str) -> _Graph:
         """Return a graph, compiled for this processor, the number of threads and the precision."""
@@ -94,33 +118,37 @@ class _Runtime:
 
 
 class _Graph:
-    """A compiled graph, for one thread at a time."""
+    """A compiled graph. Threads take turns."""
 
     def __init__(self, model: Any) -> None:
         self._request = model.create_infer_request()
         self._inputs: dict[int, torch.Tensor] = {}  # held, since the request reads their memory
+        self._lock = threading.Lock()
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the only output. The inputs are read where they are, without a copy."""
         shared = _openvino().Tensor
-        for index, tensor in enumerate(tensors):
-            earlier = self._inputs.get(index)
-            if earlier is not None and earlier.data_ptr() == tensor.data_ptr() and earlier.shape == tensor.shape:
-                continue  # an adapter's parameters stay where they are from one query to the next
+        with self._lock:
+            for index, tensor in enumerate(tensors):
+                earlier = self._inputs.get(index)
+                if earlier is not None and earlier.data_ptr() == tensor.data_ptr() and earlier.shape == tensor.shape:
+                    continue  # an adapter's parameters stay where they are from one query to the next
 
-            self._inputs[index] = tensor.detach()
-            self._request.set_input_tensor(index, shared(self._inputs[index].numpy(), shared_memory=True))
+                self._inputs[index] = tensor.detach()
+                self._request.set_input_tensor(index, shared(self._inputs[index].numpy(), shared_memory=True))
 
-        self._request.infer()
-        return torch.from_numpy(self._request.get_output_tensor().data.copy())
+            self._request.infer()
+            return torch.from_numpy(self._request.get_output_tensor().data.copy())
 
 
 class TextRuntime(_Runtime):
     """The pass of a text tower, with any of pecl's own adapters."""
 
-    def __init__(self, precision: str) -> None:
+    def __init__(self, precision: str, is_required: bool) -> None:
         super().__init__(precision)
-        self._graphs: dict[str, _Graph] = {}  # compiled, by the adapter's spec
+        self._is_required = is_required
+        self._graphs: dict[str, _Graph | None] = {}  # compiled, by the adapter's spec; None: left to PyTorch
+        self._weights = _Weights()
 
     def __call__(self, tower: Any, inputs: PassInputs) -> torch.Tensor:
         """Return the pooled vectors (B, d)."""
@@ -136,28 +164,37 @@ class TextRuntime(_Runtime):
         if adapter is not None:
             tensors += self._slots(adapter, len(mask))
 
-        return self.graph(tower)(tensors)
+        graph = not_none(self._graphs[_spec_of(tower)], "the graph")
+        return graph(tensors)
 
-    def graph(self, tower: Any) -> _Graph:
-        """Return the compiled graph of a tower with its adapter; it takes seconds to a minute at the first call.
+    def computes(self, tower: Any) -> bool:
+        """Compile the graph of a tower with its adapter, which takes half a second to a minute at the first call.
+
+        Return whether there is one, and the frozen weights are those that it has.
 
         Raises:
-            ConfigError: OpenVINO has no form of the tower or of its adapter.
+            ConfigError: OpenVINO is required, and has no form of the tower or of its adapter.
         """
-        adapter: Adapter | None = tower.adapter
-        spec = "" if adapter is None else describe(adapter.configs)
-        if spec in self._graphs:
-            return self._graphs[spec]
-        if isinstance(adapter, ForeignAdapter):
-            raise ConfigError(f"--backend openvino: expected an adapter of pecl's own engine, got {spec}: {_LEAVE_OUT}")
+        spec = _spec_of(tower)
+        if spec not in self._graphs:
+            self._graphs[spec] = self._compiled(tower, spec)
+        return self._graphs[spec] is not None and self._weights.are_unchanged(tower)
 
+    def _compiled(self, tower: Any, spec: str) -> _Graph | None:
         label = f"the text tower {tower.name}"
         if spec:
             label += f" with {spec}"
 
         identity = {"tower": tower.fingerprint, "adapter": spec}
-        self._graphs[spec] = self.compiled(identity, lambda: _convert_text(tower, label), label)
-        return self._graphs[spec]
+        try:
+            if isinstance(tower.adapter, ForeignAdapter):
+                raise ConfigError(f"backend: expected torch for an adapter of another engine, got openvino for {spec}")
+            return self.compiled(identity, lambda: _convert_text(tower, label), label)
+        except ConfigError as error:
+            if self._is_required:
+                raise
+            logger.info("PyTorch computes %s: %s", label, error)
+            return None
 
     @staticmethod
     def _slots(adapter: Adapter, rows: int) -> list[torch.Tensor]:
@@ -178,11 +215,45 @@ class ImageRuntime(_Runtime):
     def __init__(self, tower: ImageEncoder, precision: str) -> None:
         super().__init__(precision)
         label = f"the image tower {tower.name}"
-        self._graph = self.compiled({"tower": tower.fingerprint}, lambda: _convert_image(tower, label), label)
+        identity = {"tower": tower.fingerprint, "precision": precision}
+        self._graph = self.compiled(identity, lambda: _convert_image(tower, precision, label), label)
+
+    def computes(self, tower: Any) -> bool:
+        """Return True: there is one graph."""
+        return True
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to features (B, F)."""
         return self._graph([pixels])
+
+
+def _spec_of(tower: Any) -> str:
+    """Return the spec of a tower's adapter, or an empty text."""
+    return "" if tower.adapter is None else describe(tower.adapter.configs)
+
+
+class _Weights:
+    """The frozen weights of a text tower and of its views, which share them.
+
+    Graphs have a copy. PyTorch counts the changes of a tensor in place, such as those of an optimizer.
+    """
+
+    def __init__(self) -> None:
+        self._counted: list[torch.Tensor] = []
+        self._count = 0
+
+    def are_unchanged(self, tower: Any) -> bool:
+        """Return whether no weight of the first tower that was asked for has changed since then."""
+        if not self._counted:
+            adapter = tower.adapter
+            trained = set() if adapter is None else {id(parameter) for parameter in adapter.parameters()}
+            frozen = (weight for weight in tower.backbone.parameters() if id(weight) not in trained)
+            self._counted = [weight for weight in frozen if not weight.is_inference()]
+            self._count = self._changes()
+        return self._changes() == self._count
+
+    def _changes(self) -> int:
+        return sum(weight._version for weight in self._counted)
 
 
 def _parameters(adapter: Adapter) -> dict[str, torch.Tensor]:
@@ -239,7 +310,7 @@ class _SlottedLayers(nn.Module):
 
 
 def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
-    from pecl.apps.export.gathered_rows import GatheredRows, gathered
+    from pecl.adapters.gathered_rows import GatheredRows, gathered
 
     rows = torch.export.Dim("rows")
     length = torch.export.Dim("length")
@@ -262,11 +333,15 @@ def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
         return _convert(_SlottedLayers(layers, list(parameters), gathering).eval(), inputs, shapes, label)
 
 
-def _convert_image(tower: ImageEncoder, label: str) -> Any:
+def _convert_image(tower: ImageEncoder, precision: str, label: str) -> Any:
     from PIL import Image
 
     pixels = torch.stack([tower.preprocess(Image.new("RGB", (32, 32)))] * 2)  # (2, 3, H, W)
-    return _convert(tower.backbone, [pixels], [{0: torch.export.Dim("pictures")}], label)
+    backbone = tower.backbone
+    if precision == BF16 and tower.is_convolutional:
+        rounded: Any = with_rounded_filters(tower.folded_backbone(pixels))
+        backbone = rounded.to(memory_format=torch.contiguous_format)  # the layout that OpenVINO reads
+    return _convert(backbone, [pixels], [{0: torch.export.Dim("pictures")}], label)
 
 
 def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], label: str) -> Any:
@@ -278,7 +353,7 @@ def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], la
             return _openvino().convert_model(exported)
         except Exception as error:  # whatever torch and OpenVINO raise for what they lack
             reason = one_line(error)[:200]
-            raise ConfigError(f"--backend openvino cannot compute {label}: {_LEAVE_OUT} ({reason})") from error
+            raise ConfigError(f"backend: openvino cannot compute {label}: expected torch ({reason})") from error
 
 
 # --- cache

@@ -1,5 +1,6 @@
 """`--backend openvino` computes what PyTorch computes, and refuses what it cannot do."""
 
+import copy
 import importlib.util
 import sys
 from contextlib import nullcontext
@@ -15,9 +16,9 @@ import pecl
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.peft.spec import parse_adapter as parse_of_peft
-from pecl.apps import backends
-from pecl.apps.backends import check_backend, set_backend
+from pecl.adapters.spec import parse_adapter
 from pecl.apps.search.options import IndexOptions
+from pecl.backends import AUTO_BACKEND, check_backend, set_backend
 from pecl.cli import main
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.store import store_of
@@ -26,8 +27,9 @@ from pecl.errors import ConfigError, OutputError
 
 if importlib.util.find_spec("openvino") is None:  # an import here would start its reports of usage
     pytest.skip("openvino is not there", allow_module_level=True)
-from pecl.apps.backends import openvino as backend
+from pecl.backends import openvino as backend
 
+BACKENDS = ("torch", "openvino")
 SPEC = "layernorm+word_embeddings:rank=3"  # that of the shipped adapters
 LANGUAGES = ("de", "cs", "fr")
 __all__ = ["photographs", "towers"]  # fixtures
@@ -45,7 +47,7 @@ def cache(tmp_path_factory):
 def banks(architecture, spec):
     """The same languages on PyTorch and on OpenVINO."""
     parameters = states(tower_of(architecture, torch.float32), spec, len(LANGUAGES))
-    for name in backends.BACKENDS:
+    for name in BACKENDS:
         tower = tower_of(architecture, torch.float32)
         set_backend(tower, name)
         bank = AdapterBank(tower, spec)
@@ -131,7 +133,7 @@ def test_a_cache_that_cannot_be_written_costs_a_conversion_at_every_start(tmp_pa
 
 def test_an_index_has_the_same_hits_with_either_backend(photographs, tmp_path):
     indexes = []
-    for name in backends.BACKENDS:
+    for name in BACKENDS:
         pecl.build_index(photographs, tmp_path / name, IndexOptions(backend=name))
         indexes.append(pecl.ImageIndex.open(tmp_path / name, backend=name))
     assert "openvino" in indexes[1].queries.plain.runtime.name
@@ -142,21 +144,23 @@ def test_an_index_has_the_same_hits_with_either_backend(photographs, tmp_path):
         assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-5)
     assert indexes[1].queries.image_tower.runtime is not None
 
-    report = pecl.build_index(photographs, tmp_path / "openvino")  # by PyTorch, with which the index goes on
+    report = pecl.build_index(
+        photographs, tmp_path / "openvino", IndexOptions(backend="torch")
+    )  # by PyTorch, with which the index goes on
     assert (report.new, report.changed, report.again) == (0, 0, "")
 
 
 def test_bulk_embeddings_name_the_backend_and_are_not_mixed(cache, tmp_path, monkeypatch, towers):
     path = tmp_path / "lines.txt"
     path.write_text("ein Hund\na dog\n", "utf-8")
-    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda **_: Towers(text_tower, image_tower))
-    rows = [pecl.embed(path, tmp_path / name, backend=name, normalize=False) for name in backends.BACKENDS]
+    monkeypatch.setattr(pecl.apps.bulk.job, "load_towers", lambda **_: Towers(text_tower, image_tower))
+    rows = [pecl.embed(path, tmp_path / name, backend=name, normalize=False) for name in BACKENDS]
     assert rows[1].metadata["backend"].startswith("openvino 20")
     assert rows[1].metadata["precision"] == "fp32"
-    expected, found = (pecl.open_embeddings(tmp_path / name)[:] for name in backends.BACKENDS)
+    expected, found = (pecl.open_embeddings(tmp_path / name)[:] for name in BACKENDS)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     with pytest.raises(OutputError, match="other embeddings"):
-        pecl.embed(path, tmp_path / "openvino", normalize=False)
+        pecl.embed(path, tmp_path / "openvino", normalize=False, backend="torch")
 
 
 def test_the_package_does_not_report_its_usage(cache):
@@ -182,23 +186,23 @@ def unlike():
 
 
 def test_what_cannot_be_computed_is_refused(cache, monkeypatch):
-    with pytest.raises(ConfigError, match="cannot compute the image tower unlike: leave --backend out"):
+    with pytest.raises(ConfigError, match="cannot compute the image tower unlike: expected torch"):
         set_backend(unlike(), "openvino")
-    with pytest.raises(ConfigError, match="expected the device cpu, got cuda"):
+    with pytest.raises(ConfigError, match="expected torch or auto on the device cuda, got openvino"):
         check_backend("openvino", "cuda")
     with pytest.raises(ConfigError, match="did you mean 'openvino'"):
         check_backend("openvinno", "cpu")
-    with pytest.raises(ConfigError, match=r"expected weights of torch\.float32, got torch\.float64"):
+    with pytest.raises(ConfigError, match=r"expected torch for weights of torch\.float64"):
         set_backend(tower_of("mini"), "openvino")
     rounded = tower_of("mini", torch.float32)
     rounded.use_bfloat16()
-    with pytest.raises(ConfigError, match=r"expected weights of torch\.float32, got torch\.bfloat16"):
+    with pytest.raises(ConfigError, match=r"expected torch for weights of torch\.bfloat16"):
         set_backend(rounded, "openvino")
 
     tower = tower_of("mini", torch.float32)
     set_backend(tower, "openvino")
     attach(tower, parse_of_peft("lora:r=4"))
-    with pytest.raises(ConfigError, match="expected an adapter of pecl's own engine, got lora:r=4"):
+    with pytest.raises(ConfigError, match="expected torch for an adapter of another engine, got openvino for lora:r=4"):
         tower.encode_text("ein Hund")
 
 
@@ -206,10 +210,88 @@ def test_what_cannot_be_computed_is_refused(cache, monkeypatch):
 def test_bfloat16_is_never_replaced(capabilities, refused, monkeypatch):
     core = SimpleNamespace(get_property=lambda *_: capabilities)
     monkeypatch.setattr(backend, "core", lambda: core)
-    expected = "expected fp32 with --backend openvino on this processor, got bf16"
+    expected = "expected fp32 with the backend openvino on this processor, got bf16"
     with pytest.raises(ConfigError, match=expected) if refused else nullcontext():
         check_backend("openvino", "cpu", "bf16")
     check_backend("openvino", "cpu", "fp32")
+
+
+def changed_in_place(tower):
+    with torch.no_grad():
+        next(tower.backbone.parameters()).mul_(0.5)
+
+
+def trained(tower):
+    tower.requires_grad_(True)
+    optimizer = torch.optim.SGD(tower.backbone.parameters(), lr=0.1)
+    tower(*tower.pad(tower.tokenize(TEXTS), range(len(TEXTS)))[1:]).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("change", [changed_in_place, trained])
+def test_weights_that_changed_are_computed_by_pytorch(change, cache):
+    """A graph holds a copy of the weights, so it would go on with the earlier ones."""
+    plain, tower = tower_of("mini", torch.float32), tower_of("mini", torch.float32)
+    set_backend(tower, "openvino")
+    before = tower.encode_text(TEXTS)
+    for one in (plain, tower):
+        change(one)
+    assert torch.equal(tower.encode_text(TEXTS), plain.encode_text(TEXTS))
+    assert not torch.allclose(tower.encode_text(TEXTS), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, torch.nn.Module.float])
+def test_a_copied_or_converted_tower_is_computed_by_pytorch(copied, cache):
+    tower = image_tower()
+    set_backend(tower, "openvino")
+    assert copied(tower).runtime is None
+
+
+def test_gradients_and_dropout_are_computed_by_pytorch(cache):
+    plain, tower = tower_of("mini", torch.float32), tower_of("mini", torch.float32)
+    set_backend(tower, "openvino")
+    inputs = tower.pad(tower.tokenize(TEXTS), range(len(TEXTS)))[1:]
+    for one in (plain, tower):
+        attach(one, parse_adapter("lora:r=2"))
+    assert torch.equal(tower(*inputs), plain(*inputs))
+    tower(*inputs).sum().backward()
+    assert tower.adapter.parameters()[0].grad is not None
+    with torch.no_grad():
+        assert not torch.equal(tower(*inputs), plain(*inputs))  # other last digits
+        torch.testing.assert_close(tower(*inputs), plain(*inputs), rtol=0, atol=1e-5)
+        tower.train()
+        assert tower.active_runtime is None
+
+
+def test_pytorch_uses_one_thread_beside_it(cache):
+    tower = tower_of("mini", torch.float32)
+    set_backend(tower, "openvino")
+    tower.encode_text(TEXTS)  # compiles
+    threads = []
+    tower.head.register_forward_hook(lambda *_: threads.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    tower.encode_text(TEXTS[:1])
+    assert (threads, torch.get_num_threads()) == ([1], 2)
+
+
+def test_auto_leaves_an_adapter_of_another_engine_to_pytorch(cache, monkeypatch, caplog):
+    monkeypatch.delenv(AUTO_BACKEND)
+    plain, tower = tower_of("mini", torch.float32), tower_of("mini", torch.float32)
+    assert set_backend(tower, "auto").backend == "openvino"
+    for one in (plain, tower):
+        attach(one, parse_of_peft("lora:r=4"))
+    with caplog.at_level("INFO", "pecl"):
+        assert torch.equal(tower.encode_text(TEXTS), plain.encode_text(TEXTS))
+    assert "PyTorch computes the text tower" in caplog.text
+
+
+def test_auto_leaves_what_openvino_cannot_compute_to_pytorch(cache, monkeypatch, caplog):
+    monkeypatch.delenv(AUTO_BACKEND)
+    with caplog.at_level("INFO", "pecl"):
+        choice = set_backend(unlike(), "auto")
+    assert choice.backend == "torch"
+    assert choice.reason in caplog.text
+    assert "cannot compute the image tower unlike" in choice.reason
 
 
 @pytest.mark.parametrize("line", ["index PLACE", "search PLACE a dog", "serve", "embed lines.txt --out out"])
