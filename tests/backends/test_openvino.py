@@ -153,7 +153,7 @@ def test_an_index_has_the_same_hits_with_either_backend(photographs, tmp_path):
 def test_bulk_embeddings_name_the_backend_and_are_not_mixed(cache, tmp_path, monkeypatch, towers):
     path = tmp_path / "lines.txt"
     path.write_text("ein Hund\na dog\n", "utf-8")
-    monkeypatch.setattr(pecl.apps.bulk.job, "load_towers", lambda **_: Towers(text_tower, image_tower))
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda **_: Towers(text_tower, image_tower))
     rows = [pecl.embed(path, tmp_path / name, backend=name, normalize=False) for name in BACKENDS]
     assert rows[1].metadata["backend"].startswith("openvino 20")
     assert rows[1].metadata["precision"] == "fp32"

@@ -65,7 +65,7 @@ def place(tmp_path_factory):
     make_xtd200(make_flickr30k200(data, n=LINES), n=POOL)
     _write_adapters(folder / "adapters" / "mini")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pecl.encoders.towers, pecl.apps.export.peft, pecl.adapters.choice):
+        for module in (pecl.encoders.towers, pecl.apps.export.peft):
             patch.setattr(module, "load_text_encoder", lambda *_, **__: text_tower())
         patch.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: image_tower())
         patch.setattr(pecl.adapters.ready, "SHIPPED", folder / "adapters")

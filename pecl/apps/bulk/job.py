@@ -23,8 +23,9 @@ from pecl.data.captions import ENGLISH_COLUMNS, stripped_lines
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
 from pecl.data.registry import DATASETS, load_dataset
+from pecl.encoders import towers
 from pecl.encoders.embeddings import unusable_rows
-from pecl.encoders.towers import Towers, load_towers
+from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, OutputError, is_text, unknown
 from pecl.files import check_writable, sha256_bytes, sha256_json, sha256_lines
 from pecl.files.columns import column_of
@@ -193,7 +194,7 @@ class Embedder:
     def __init__(self, job: EmbedJob, source: Items | None = None) -> None:
         self.job = job
         self.source = job.open() if source is None else source
-        self.towers: Towers = load_towers(**{**job.towers, "precision": FP32})
+        self.towers: Towers = towers.load_towers(**{**job.towers, "precision": FP32})
         is_image = self.source.kind == IMAGES
         if is_image and job.adapter not in (None, PLAIN):
             raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")

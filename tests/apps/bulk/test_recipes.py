@@ -43,8 +43,7 @@ def embedded(tmp_path, monkeypatch):
     write_adapters(Path("shipped", "mini"))
     Path("cs.safetensors").symlink_to("shipped/mini/cs.safetensors")
     monkeypatch.setattr(pecl.adapters.ready, "SHIPPED", Path("shipped"))
-    for module in ("pecl.adapters.choice", "pecl.encoders.towers"):
-        monkeypatch.setattr(f"{module}.load_text_encoder", lambda *_, **__: text_tower())
+    monkeypatch.setattr("pecl.encoders.towers.load_text_encoder", lambda *_, **__: text_tower())
     monkeypatch.setattr("pecl.encoders.towers.load_image_encoder", lambda *_, **__: image_tower())
     for i in range(PHOTOGRAPHS):
         paint(Path("photographs", f"{i}.png"), seed=i)
