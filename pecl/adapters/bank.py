@@ -4,6 +4,7 @@ Languages whose adapters have the same spec are embedded in one pass, see `Slott
 pass of its own, and so does the plain tower. All share the weights of the tower.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.language.languages import ENGLISH, LANGUAGES, find_name, listed, preferred
-from pecl.language.restoring import restored
+from pecl.language.reading import Reading, read_texts
+
+logger = logging.getLogger(__name__)
 
 Parameters = Mapping[str, torch.Tensor]
 Key = tuple[tuple[AdapterConfig, ...], str | None]  # configs, and the language of an adapter that has only one slot
@@ -29,10 +32,11 @@ Language = str | Mapping[str | None, float] | None  # None: the plain tower; a m
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A row to embed: a text as one adapter, or the plain tower, reads it."""
+class Row:
+    """A row to embed: one reading of a text, by one adapter or the plain tower."""
 
-    text: int  # index of the text
+    index: int  # of the text
+    text: str
     language: str | None
     adapter: str | None  # None for the plain tower
     weight: float  # of the row in the text's embedding
@@ -50,7 +54,7 @@ class AdapterBank:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
         adapter: spec or configs for parameters that are added without a file; a file has its own.
         plain: languages without an adapter that the plain tower embeds; None for all. Others raise ConfigError.
-        restore: whether texts that were typed without marks or capitals get them back, see `pecl.language.restoring`.
+        restore: whether texts that were typed without marks or capitals get them back, see `pecl.language.reading`.
 
     Attributes:
         tower: the plain tower.
@@ -272,6 +276,7 @@ class AdapterBank:
         *,
         plain_weight: float = 0.0,
         normalize: bool = True,
+        exactly: bool | None = None,
     ) -> torch.Tensor:
         """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
 
@@ -284,6 +289,7 @@ class AdapterBank:
             plain_weight: share of the plain tower's embedding, of length 1, in the embedding of a text whose language
                 has an adapter. It keeps some of the tower's ability from before the training, and costs a second pass.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
+            exactly: whether texts are embedded as they were typed, see `read`.
 
         Raises:
             ConfigError: `plain_weight` is outside [0, 1], a language is neither in the bank nor embedded by the plain
@@ -299,29 +305,58 @@ class AdapterBank:
             raise ConfigError("language: expected a language, or shares of at least one, for each text, got no share")
 
         with self.tower.lock:  # no adapter is replaced between the tokens and their embeddings
-            rows = self._rows(shares, plain_weight)
+            rows = self.read_rows(self._rows(texts, shares, plain_weight), exactly)
             adapters = [row.adapter for row in rows]
-            token_ids = self.tokenize([texts[row.text] for row in rows], adapters, [row.language for row in rows])
+            token_ids = self.tokenize([row.text for row in rows], adapters, [row.language for row in rows])
             embeddings = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
 
         if len(rows) > len(texts):
-            embeddings = mixed(embeddings, [row.text for row in rows], [row.weight for row in rows])
+            embeddings = mixed(embeddings, [row.index for row in rows], [row.weight for row in rows])
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
-    def _rows(self, shares: Sequence[Mapping[str | None, float]], plain_weight: float) -> list[_Row]:
+    def read(
+        self, texts: Sequence[str], languages: Sequence[str | None], *, exactly: bool | None = None
+    ) -> list[Reading]:
+        """Return how each of N texts is read in its language, None for English, see `pecl.language.reading.read_texts`.
+
+        `exactly` embeds texts as they were typed; by default as `restore` of the bank says.
+        """
+        exactly = not self.restore if exactly is None else exactly
+        readings = read_texts(texts, self._names([None] * len(texts), languages), exactly=exactly)
+        changed = [reading for reading in readings if reading.read_as]
+        if changed:
+            logger.debug(
+                "%d of %d texts lack marks or capitals: %r is read as %s; exactly=True embeds what was typed",
+                *(len(changed), len(texts), changed[0].typed, " and ".join(map(repr, changed[0].read_as))),
+            )
+        return readings
+
+    def read_rows(self, rows: Sequence[Row], exactly: bool | None = None) -> list[Row]:
+        """Return a row for each reading of the text of a row; `exactly` as in `read`."""
+        names = self._names([row.adapter for row in rows], [row.language for row in rows])
+        readings = self.read([row.text for row in rows], names, exactly=exactly)
+        return [
+            replace(row, text=text, weight=row.weight * share)
+            for row, reading in zip(rows, readings, strict=True)
+            for text, share in reading.shares
+        ]
+
+    def _rows(
+        self, texts: Sequence[str], shares: Sequence[Mapping[str | None, float]], plain_weight: float
+    ) -> list[Row]:
         """Return the rows to embed for texts with these shares of languages."""
         adapter_of = {name: self.adapter_for(name) for shares_of_text in shares for name in shares_of_text}
-        rows: list[_Row] = []
-        for i, shares_of_text in enumerate(shares):
+        rows: list[Row] = []
+        for i, (text, shares_of_text) in enumerate(zip(texts, shares, strict=True)):
             for name, share in shares_of_text.items():
                 adapter = adapter_of[name]
                 if adapter is None:
-                    rows.append(_Row(i, name, None, float(share)))
+                    rows.append(Row(i, text, name, None, float(share)))
                     continue
                 if plain_weight < 1:
-                    rows.append(_Row(i, adapter, adapter, share * (1 - plain_weight)))
+                    rows.append(Row(i, text, adapter, adapter, share * (1 - plain_weight)))
                 if plain_weight > 0:
-                    rows.append(_Row(i, adapter, None, share * plain_weight))
+                    rows.append(Row(i, text, adapter, None, share * plain_weight))
         return rows
 
     def tokenize(
@@ -329,23 +364,18 @@ class AdapterBank:
         texts: Sequence[str],
         adapters: Sequence[str | None],
         languages: Sequence[str | None] | None = None,
-        restore: bool | None = None,
     ) -> TokenIds:
-        """Return the token ids of each text, as the tower with its adapter reads it.
+        """Return the token ids of each text in its normal form, as the tower with its adapter reads it.
 
         Args:
             texts: N texts.
             adapters: name of each text's adapter, (N,); None is the plain tower.
             languages: language of each text, (N,), for towers whose texts name it; by default the adapters'.
-            restore: whether marks and capitals that a text lacks are restored before; by default as the bank does.
 
         Raises:
             ConfigError: an adapter is not in the bank, or the tower has no token for a language.
         """
         names = self._names(adapters, languages)
-        if self.restore if restore is None else restore:
-            texts = restored(texts, names)
-
         token_ids: list[list[int]] = [[]] * len(texts)
         for tower, indices, _ in self._by_tower(adapters):
             ids_of_tower = tower.tokenize([texts[i] for i in indices], [names[i] for i in indices])
@@ -392,9 +422,6 @@ class AdapterBank:
     ) -> dict[int, tuple[int, int]]:
         """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
         names = self._names(adapters, languages)
-        if self.restore:
-            texts = restored(texts, names)
-
         lengths: dict[int, tuple[int, int]] = {}
         for tower, indices, _ in self._by_tower(adapters):
             texts_as_read = tower.as_read([texts[i] for i in indices], [names[i] for i in indices])

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pecl.errors import ConfigError, install
 from pecl.language.languages import ENGLISH, LANGUAGES, WIDESPREAD
 from pecl.language.normalization import normalize_text
-from pecl.language.restoring import restored
+from pecl.language.reading import read_texts
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
@@ -206,7 +206,7 @@ def _readings(text: str, code_of: Mapping[str, str]) -> dict[str, list[str]]:
     """Return a text with the marks that it lacks in each language, and the ISO 639-1 codes of these languages."""
     readings = defaultdict[str, list[str]](list)
     for iso, code in code_of.items():
-        readings[restored([text], [code])[0]].append(iso)
+        readings[read_texts([text], [code])[0].shares[0][0]].append(iso)
     return readings
 
 

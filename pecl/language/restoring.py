@@ -21,8 +21,7 @@ from functools import cached_property, lru_cache
 from itertools import count
 from pathlib import Path
 
-from pecl.language.languages import LANGUAGES, find_name
-from pecl.language.normalization import DOTLESS_I, normalize_text
+from pecl.language.normalization import normalize_text
 from pecl.language.spellings import APOSTROPHES, lower, typed_forms, upper, without_marks
 
 _FOLDER = Path(__file__).with_name("restorations")
@@ -53,6 +52,10 @@ class Restoration:
     words: Mapping[str, int]  # word -> occurrences
     pairs: Mapping[str, int]  # "word next_word" -> occurrences
     capitals: Mapping[str, str]  # word -> how people write it inside a sentence: names, and German nouns
+
+    def read(self, text: str) -> tuple[tuple[str, float], ...]:
+        """Return the texts that a text in normal form is read as, each with its share, the likeliest first."""
+        return ((self(text), 1.0),)
 
     def __call__(self, text: str) -> str:
         """Return a text with the marks and capitals that it lacks.
@@ -200,22 +203,3 @@ def shipped_restoration(language: str) -> Restoration | None:
     """Return the shipped restoration of a language, by its code; None if there is none."""
     path = restoration_file(language)
     return Restoration(language, **json.loads(lzma.decompress(path.read_bytes()))) if path.exists() else None
-
-
-def restored(texts: Sequence[str], languages: Sequence[str]) -> list[str]:
-    """Return N texts in normal form, with the marks and capitals that they lack in their languages, (N,).
-
-    A language can have any of its names; a text in a language without a restoration gets its normal form.
-    """
-    codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
-    restorations = {name: None if code is None else shipped_restoration(code) for name, code in codes.items()}
-
-    results = []
-    for text, name in zip(texts, languages, strict=True):
-        code = codes[name]
-        # BIR KOPEK was typed without the dots of BİR KÖPEK: its I is that of other languages
-        is_without_dots = code in DOTLESS_I and has_no_marks(text, code)
-        text = normalize_text(text, None if is_without_dots else code)
-        restore = restorations[name]
-        results.append(text if restore is None else restore(text))
-    return results

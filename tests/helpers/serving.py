@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from helpers.adapter_towers import filled, states
 from helpers.loopback import without_proxies
 from helpers.project import ROOT
+from helpers.reading import restored
 from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
 from pecl.adapters.formats.files import AdapterFile, save_adapter
@@ -28,7 +29,6 @@ from pecl.apps.serving.photographs import Photographs
 from pecl.apps.serving.server import Server, make_app
 from pecl.apps.serving.service import Service
 from pecl.apps.serving.sockets import LOOPBACK, open_socket
-from pecl.language.restoring import restored
 
 LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
 
@@ -153,6 +153,10 @@ def expected(texts, languages):
 
     A text is read as people of its language write it.
     """
-    written = restored(texts, [language or "en" for language in languages])
-    rows = [_alone(language).encode_text([text]) for text, language in zip(written, languages, strict=True)]
+    return as_written(restored(texts, [language or "en" for language in languages]), languages)
+
+
+def as_written(texts, languages):
+    """The embeddings of texts as `expected`, without marks or capitals that they lack."""
+    rows = [_alone(language).encode_text([text]) for text, language in zip(texts, languages, strict=True)]
     return torch.nn.functional.normalize(torch.cat(rows), dim=1)

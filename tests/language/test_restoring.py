@@ -6,10 +6,11 @@ import random
 from collections import Counter
 
 import pytest
+from helpers.reading import restored
 
 from pecl.language.languages import LANGUAGES
 from pecl.language.normalization import normalize_text
-from pecl.language.restoring import Restoration, count_words, restoration_file, restored, shipped_restoration
+from pecl.language.restoring import Restoration, count_words, restoration_file, shipped_restoration
 from pecl.language.spellings import lower, without_marks
 
 VIETNAMESE = 2 * ["Con chó chạy trên bãi biển.", "Một con chó chạy.", "Cho con ăn cháo.", "Một con chó và bạn cho ăn."]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +52,7 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.argument("--after", "taken on this day or later, such as 2019-07-14 or 2019", metavar="DAY"),
     cli.argument("--before", "taken before this day", metavar="DAY"),
     cli.choice("--words", "names in the query count: of people, places, folders (default: yes)", True),
+    cli.switch("--exactly", "search for the text as it was typed, without restoring marks and capitals that it lacks"),
     cli.argument("--top", "photographs to show (default: 10)", type=int, default=10, metavar="K"),
     cli.choice(
         "--correct-hubs", "for a text, rank photographs lower that are close to many captions (default: yes)", True
@@ -88,6 +88,7 @@ def run(parsed: argparse.Namespace) -> None:
         after=parsed.after,
         before=parsed.before,
         names=parsed.words,
+        exactly=parsed.exactly,
     )
     hits, document, note = _search_rows(parsed, query) if in_rows else _search_index(parsed, query)
     if note and not parsed.json:
@@ -142,10 +143,8 @@ def _search_index(
     with cli.threads_of(parsed), ImageIndex.open(parsed.index, **options) as index:
         selection = index.select_for(query)
         query = query.without_dates(selection)
-        language = index.queries.language_of(query)
-        query = replace(query, language=language)
-
-        facts, sentence = _describe(language, index.queries)
+        query = index.queries.read(query)
+        facts, sentence = _describe(query, index.queries)
         note = "; ".join(filter(None, (sentence, selection.sentence)))
         corrected = parsed.correct_hubs and index.corrects(query)
         if parsed.correct_hubs and query.is_text and index.uncorrected:
@@ -164,6 +163,7 @@ def _search_index(
         "confidence": None,
         "adapter": None,
         "mixed": {},
+        "read_as": [],
         **facts,
         "names": [name._asdict() for name in selection.names],
         "days": selection.dated and selection.dated.to_json(),
@@ -202,17 +202,18 @@ def _search_rows(
     with cli.threads_of(parsed):
         queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages(), _backend(parsed), FP32)
         rows.check(queries.plain.embedding_dim, profile)
-        language = queries.language_of(query)
-        embedding = queries.embed([replace(query, language=language)])[0].numpy()  # (D,)
+        query = queries.read(query)
+        embedding = queries.embed([query])[0].numpy()  # (D,)
         hits = rows.nearest(embedding, parsed.top)
 
-    facts, sentence = _describe(language, queries)
+    facts, sentence = _describe(query, queries)
     return hits, {**facts, "images": [hit._asdict() for hit in hits]}, sentence
 
 
-def _describe(language: QueryLanguage | None, queries: QueryEncoder) -> tuple[dict[str, Any], str]:
-    """Return the language and adapter of a query for --json, and as a sentence; nothing for a query without text."""
-    if language is None:
+def _describe(query: Query, queries: QueryEncoder) -> tuple[dict[str, Any], str]:
+    """Return the language, adapter and readings of a query for --json, and as a sentence; nothing without text."""
+    language = query.language
+    if not isinstance(language, QueryLanguage):
         return {}, ""
 
     choice = queries.known.for_language(language.code)
@@ -221,8 +222,10 @@ def _describe(language: QueryLanguage | None, queries: QueryEncoder) -> tuple[di
         "confidence": None if language.guess is None else language.guess.confidence,
         "adapter": choice.name,
         "mixed": language.mixture(),
+        "read_as": query.read_as,
     }
-    return facts, language.sentence(choice)
+    read_as = f"{query.sentence}; --exactly searches for what was typed" if query.sentence else ""
+    return facts, "; ".join(filter(None, (language.sentence(choice), read_as)))
 
 
 def _heading(parsed: argparse.Namespace) -> str:

@@ -233,7 +233,7 @@ def _check(text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | No
         if not isinstance(text, AdapterBank):
             return text.encode_text(given)
         adapters = [names[index] for index in places(len(given))]
-        token_ids = text.tokenize(given, adapters, restore=False)
+        token_ids = text.tokenize(given, adapters)
         return F.normalize(text.encode_token_ids(token_ids, adapters), dim=1)
 
     def embed(

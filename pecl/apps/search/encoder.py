@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank, mixed, of_each
 from pecl.adapters.choice import KnownAdapters
-from pecl.apps.search.query import Query, QueryLanguage, Shares, choose_language, named_language
+from pecl.apps.search.query import Query, QueryLanguage, TextReading, choose_language, named_language, read_query
 from pecl.backends import set_backend
 from pecl.language.language_guess import LanguageGuess, guess_languages
 from pecl.language.languages import ENGLISH
@@ -46,19 +46,24 @@ async def embed_queries(
 ) -> torch.Tensor:
     """Return the embeddings of Q queries, (Q, D) float32 of length 1: text plus image minus negative query.
 
-    Texts and images weigh equally. If the language of a text is doubtful, its embedding is the mean
-    over the likeliest languages, weighted by their shares.
+    Texts and images weigh equally. If the language of a text or its marks are doubtful, its embedding is the
+    mean over the likeliest languages and readings, weighted by their shares.
 
     Args:
-        queries: at least one query; `choose_language` has chosen the language of its texts.
-        embed_texts: embeds all texts; a text that is embedded in several languages is given once
+        queries: at least one query; `read_query` has read its texts.
+        embed_texts: embeds all texts exactly as given; a text of several languages or readings is given once
             for each.
         embed_images: embeds all images.
     """
     images = [(number, query.image) for number, query in enumerate(queries) if query.image is not None]
     embeddings = [(number, query.embedding) for number, query in enumerate(queries) if query.embedding is not None]
-    texts = [(number, query.text, query.shares) for number, query in enumerate(queries) if query.text is not None]
-    minuses = [(number, query.minus, query.shares) for number, query in enumerate(queries) if query.minus is not None]
+    texts: list[tuple[int, TextReading]] = []
+    minuses: list[tuple[int, TextReading]] = []
+    for number, query in enumerate(queries):
+        if query.readings is None and query.texts:
+            raise TypeError(f"call read_query first: the texts {query.texts} have not been read")
+        for reading, is_minus in zip(query.readings or (), (query.text is None, True), strict=False):
+            (minuses if is_minus else texts).append((number, reading))
 
     rows: list[torch.Tensor] = []
     if images:
@@ -68,7 +73,7 @@ async def embed_queries(
         rows.append(torch.from_numpy(np.stack([embedding for _, embedding in embeddings])))
 
     if texts or minuses:
-        rows.append(await _embed_in_shares([(text, shares) for _, text, shares in (*texts, *minuses)], embed_texts))
+        rows.append(await _embed_readings([reading for _, reading in (*texts, *minuses)], embed_texts))
 
     added = [number for number, *_ in (*images, *embeddings, *texts)]
     subtracted = [number for number, *_ in minuses]
@@ -76,14 +81,11 @@ async def embed_queries(
     return F.normalize(mixed(torch.cat(rows), added + subtracted, signs), dim=1)
 
 
-async def _embed_in_shares(
-    texts: Sequence[tuple[str, Shares]],
-    embed_texts: EmbedTexts,
-) -> torch.Tensor:
-    """Return the embeddings (T, D) of T texts; each is the mean over its languages, weighted by their shares."""
-    parts = [(number, code, share) for number, (_, shares) in enumerate(texts) for code, share in shares]
-    rows = await embed_texts([texts[number][0] for number, _, _ in parts], [code for _, code, _ in parts])  # (R, D)
-    return mixed(rows, [number for number, _, _ in parts], [share for _, _, share in parts])
+async def _embed_readings(readings: Sequence[TextReading], embed_texts: EmbedTexts) -> torch.Tensor:
+    """Return the embeddings (T, D) of T texts; each is the mean over its parts, weighted by their shares."""
+    parts = [(number, *part) for number, reading in enumerate(readings) for part in reading.parts]
+    rows = await embed_texts([text for _, text, _, _ in parts], [code for _, _, code, _ in parts])  # (R, D)
+    return mixed(rows, [number for number, *_ in parts], [share for *_, share in parts])
 
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -167,8 +169,14 @@ class QueryEncoder:
         """
         if not queries:
             return torch.empty(0, self.plain.embedding_dim)
-        chosen = [replace(query, language=self.language_of(query)) for query in queries]
-        return complete(embed_queries(chosen, self._embed_texts, self._embed_images))
+        return complete(embed_queries([self.read(query) for query in queries], self._embed_texts, self._embed_images))
+
+    def read(self, query: Query) -> Query:
+        """Return a query with its language and the readings of its texts, see `choose_language` and `read_query`."""
+        query = replace(query, language=self.language_of(query))
+        if query.texts:
+            self._load_for([code for code, _ in query.shares])
+        return read_query(query, self.bank)
 
     def encode_text(
         self,
@@ -199,13 +207,16 @@ class QueryEncoder:
         """
         return self.image_tower.encode_image(pictures)
 
-    async def _embed_texts(self, texts: list[str], languages: list[str | None]) -> torch.Tensor:
+    def _load_for(self, languages: Sequence[str | None]) -> None:
         adapters = {code: self.known.find(code) for code in dict.fromkeys(languages)}
         self.load_adapters([name for name in adapters.values() if name is not None])
         for code, name in adapters.items():
             if name is None and code != ENGLISH:
                 logger.debug("%s", self.known.for_language(code).sentence)
-        return self.bank.encode_text(texts, languages, normalize=False)
+
+    async def _embed_texts(self, texts: list[str], languages: list[str | None]) -> torch.Tensor:
+        self._load_for(languages)
+        return self.bank.encode_text(texts, languages, normalize=False, exactly=True)
 
     async def _embed_images(self, images: list[Any]) -> torch.Tensor:
         return self.encode_image(images)

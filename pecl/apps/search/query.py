@@ -68,6 +68,16 @@ class QueryLanguage:
 PLAIN_TOWER = QueryLanguage(None, ((None, 1.0),))
 
 
+@dataclass(frozen=True)
+class TextReading:
+    """What is embedded for one text of a query."""
+
+    parts: tuple[tuple[str, str | None, float], ...]  # a text, its language, and its share; the shares sum to 1
+
+    # the texts that are embedded, the largest share first, if one has marks or capitals that were not typed
+    read_as: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Query:
     """A search for photographs that resemble a text, an image, or both, and do not resemble `minus`.
@@ -85,8 +95,10 @@ class Query:
             photographs.
         names: whether names of the text count, see `pecl.apps.search.words`.
         not_names: words of the text that do not count as names.
+        exactly: whether texts are embedded as they were typed, without the marks and capitals that they lack.
         embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it
             already.
+        readings: how each of `texts` is read, the result of `read_query`.
 
     Raises:
         ConfigError: there is neither a text, an image nor an embedding.
@@ -101,7 +113,9 @@ class Query:
     folder: str = ""
     names: bool = True
     not_names: tuple[str, ...] = ()
+    exactly: bool = False
     embedding: np.ndarray | None = None
+    readings: tuple[TextReading, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.text is None and self.image is None and self.embedding is None:
@@ -121,6 +135,16 @@ class Query:
     def is_embedding(self) -> bool:
         """Whether the query is embedded already."""
         return self.embedding is not None and self.image is None and not self.texts
+
+    @property
+    def read_as(self) -> list[str]:
+        """The texts that are embedded for those of `texts` that lack marks or capitals."""
+        return [text for reading in self.readings or () for text in reading.read_as]
+
+    @property
+    def sentence(self) -> str:
+        """The line on the readings of all texts that a command prints; empty if all are embedded as they were typed."""
+        return f"read as {' and '.join(self.read_as)}" if self.read_as else ""
 
     @property
     def shares(self) -> Shares:
@@ -160,6 +184,28 @@ def choose_language(
     (guess,) = guess_languages([" ".join(query.texts)], adapters.preferred, among)
     code = guess.language if guess.is_sure else None
     return QueryLanguage(code, known_shares(guess, adapters), guess)
+
+
+def read_query(query: Query, bank: AdapterBank) -> Query:
+    """Return a query with the readings of its texts in the languages that `choose_language` has chosen."""
+    if not query.texts or query.readings is not None:
+        return query
+
+    readings: list[TextReading] = []
+    for text in query.texts:
+        of_languages = bank.read([text] * len(query.shares), [code for code, _ in query.shares], exactly=query.exactly)
+        parts = [
+            (written, code, share * part)
+            for reading, (code, share) in zip(of_languages, query.shares, strict=True)
+            for written, part in reading.shares
+        ]
+        parts.sort(key=lambda part: -part[2])
+        is_changed = any(reading.read_as for reading in of_languages)
+        readings.append(
+            TextReading(tuple(parts), tuple(dict.fromkeys(written for written, *_ in parts)) if is_changed else ())
+        )
+
+    return replace(query, readings=tuple(readings))
 
 
 def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) -> Shares:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.bank import AdapterBank
+from pecl.adapters.bank import AdapterBank, Row, mixed
 from pecl.apps.serving.refusals import Refusal, bad
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
@@ -34,6 +34,7 @@ class TextJob:
     first: int = 0  # number of the first text within the request
     # of each text, for towers that need it; None: its adapter's, or English
     languages: list[str | None] | None = None
+    exactly: bool | None = None  # whether texts are embedded as they were typed, see `AdapterBank.read`
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -57,6 +58,13 @@ class Embedded(NamedTuple):
 
     embeddings: torch.Tensor  # (N, D) float32 on the CPU, each of length 1
     tokens: int = 0  # number of tokens that the tower read
+
+
+class _ReadJob(NamedTuple):
+    """Rows of a job's texts."""
+
+    rows: list[Row]
+    token_ids: TokenIds  # of each row
 
 
 class Models(AdapterBank):
@@ -101,26 +109,32 @@ class Models(AdapterBank):
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or its error, which does not affect other jobs."""
-        token_ids = [self._token_ids(job) for job in jobs]
-        rows: list[list[int]] = []
-        adapters: list[str | None] = []
-        for job, ids in zip(jobs, token_ids, strict=True):
-            if not isinstance(ids, Exception):
-                rows += ids
-                adapters += job.adapters
-        embeddings = iter(F.normalize(self.encode_token_ids(rows, adapters, _BATCH), dim=1))  # R of (D,)
+        read = [self._read_job(job) for job in jobs]
+        parts = [part for part in read if not isinstance(part, Exception)]
+        token_ids = [ids for part in parts for ids in part.token_ids]
+        adapters = [row.adapter for part in parts for row in part.rows]
+        embeddings = iter(self.encode_token_ids(token_ids, adapters, _BATCH))  # R of (D,)
 
         answers: list[Embedded | Exception] = []
-        for job, ids in zip(jobs, token_ids, strict=True):
-            if isinstance(ids, Exception):
-                answers.append(ids)
-            else:
-                answers.append(_checked(torch.stack([next(embeddings) for _ in ids]), ids, job))
+        for job, part in zip(jobs, read, strict=True):
+            if isinstance(part, Exception):
+                answers.append(part)
+                continue
+
+            of_rows = torch.stack([next(embeddings) for _ in part.rows])  # (R, D)
+            of_texts = mixed(of_rows, [row.index for row in part.rows], [row.weight for row in part.rows])  # (N, D)
+            answers.append(_checked(F.normalize(of_texts, dim=1), part.token_ids, job))
         return answers
 
-    def _token_ids(self, job: TextJob) -> TokenIds | Exception:
+    def _read_job(self, job: TextJob) -> "_ReadJob | Exception":
+        """Return the rows of a job's texts with their token ids, or the error that answers it."""
+        languages = job.languages or [None] * len(job)
+        triples = zip(job.texts, languages, job.adapters, strict=True)
+        rows = [Row(i, text, language, adapter, 1.0) for i, (text, language, adapter) in enumerate(triples)]
         try:
-            token_ids = self.tokenize(job.texts, job.adapters, job.languages)
+            rows = self.read_rows(rows, job.exactly)
+            texts, adapters, languages = zip(*((row.text, row.adapter, row.language) for row in rows), strict=True)
+            token_ids = self.tokenize(texts, adapters, languages)
         except ConfigError as error:
             if all(name is None or name in self.adapters for name in job.adapters):
                 return error
@@ -129,12 +143,12 @@ class Models(AdapterBank):
         except PeclError as error:
             return error
 
-        too_long = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
+        too_long = {} if job.truncate else self.whole_lengths(texts, token_ids, adapters, languages)
         for index, (length, max_length) in too_long.items():
-            problem = f"text {job.first + index} has {length} tokens, the tower reads {max_length}"
+            problem = f"text {job.first + rows[index].index} has {length} tokens, the tower reads {max_length}"
             return bad(f"{job.param}: {problem}: shorten it, or send truncate: true", job.param)
 
-        return token_ids
+        return _ReadJob(rows, token_ids)
 
 
 def _checked(embeddings: torch.Tensor, token_ids: TokenIds, job: TextJob) -> Embedded | Exception:

@@ -224,6 +224,7 @@ class SearchAddress(Fields):
     before: str | None = Field(None, max_length=32, description="taken before this day")
     words: bool = Field(True, description="whether names in the query count")
     not_names: list[Name] = Field([], max_length=_MOST_NAMES, description="words of the query that are no names")
+    exactly: bool = Field(False, description="texts are embedded as typed, without restoring marks or capitals")
 
 
 class SearchRequest(SearchAddress):

@@ -26,7 +26,7 @@ from pecl.apps.search.encoder import embed_queries
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.languages import accepted_languages, named_languages, system_languages
 from pecl.apps.search.options import keep_languages
-from pecl.apps.search.query import Query, QueryLanguage, choose_language, named_language
+from pecl.apps.search.query import Query, QueryLanguage, choose_language, named_language, read_query
 from pecl.apps.search.thumbnails import THUMBNAIL
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.models import Models, TextJob
@@ -154,6 +154,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         folder=body.folder.strip("/"),
         names=body.words,
         not_names=tuple(body.not_names),
+        exactly=body.exactly,
     )
     # One state, even if it is updated meanwhile; an update may keep it waiting
     index = await asyncio.to_thread(photographs.index)
@@ -162,7 +163,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     query = query.without_dates(selection)
 
     language = await _choose(service.models, query, among, body.adapter)
-    query = replace(query, language=language)
+    query = await asyncio.to_thread(read_query, replace(query, language=language), service.models)
     about_language = _about_language(language, service.models, body.adapter)
 
     (embedding,) = await _embed(service, query, body.adapter)  # (D,)
@@ -171,6 +172,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
 
     return {
         **about_language,
+        "read_as": query.read_as,
         "names": [name._asdict() for name in selection.names],
         "days": selection.dated and selection.dated.to_json(),
         "hubs_corrected": corrected,
@@ -241,7 +243,7 @@ async def _embed(service: Service, query: Query, with_adapters: bool) -> torch.T
 
     async def embed_texts(texts: list[str], languages: list[str | None]) -> torch.Tensor:
         adapters = [service.models.find(code) if with_adapters else None for code in languages]
-        job = TextJob(texts, adapters, "query", truncate=True, languages=languages)
+        job = TextJob(texts, adapters, "query", truncate=True, languages=languages, exactly=True)
         return (await service.embed_texts(job)).embeddings
 
     async def embed_images(images: list[bytes]) -> torch.Tensor:

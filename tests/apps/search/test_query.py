@@ -6,20 +6,30 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers.serving import adapter_files, client_of, data_uri, expected, make_models, make_service, write_adapters
+from helpers.reading import restored
+from helpers.serving import (
+    adapter_files,
+    as_written,
+    client_of,
+    data_uri,
+    expected,
+    make_models,
+    make_service,
+    write_adapters,
+)
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, unit
 
 import pecl
 import pecl.adapters.ready
+from pecl.adapters.bank import AdapterBank
 from pecl.apps.search.build import build_index
 from pecl.apps.search.encoder import complete, embed_queries
 from pecl.apps.search.options import IndexOptions
-from pecl.apps.search.query import Query, QueryLanguage
+from pecl.apps.search.query import Query, QueryLanguage, read_query
 from pecl.cli import main
 from pecl.errors import ConfigError
 from pecl.language.language_guess import guess_languages
-from pecl.language.restoring import restored
 
 CODES = ("cs", "de")
 SPOKEN = ("cs", "de", "en")
@@ -177,7 +187,8 @@ def test_the_parts_of_several_queries_are_embedded_in_two_calls():
         Query("Hund", b"other", language=german),
         Query("Hund", language=german),
     ]
-    embedded = complete(embed_queries(queries, embed, embed)).double().numpy()
+    read = [read_query(query, AdapterBank(tiny_towers().text, plain=None)) for query in queries]
+    embedded = complete(embed_queries(read, embed, embed)).double().numpy()
 
     assert calls == [
         ([b"picture", b"other"], None),
@@ -202,7 +213,31 @@ def test_the_parts_of_several_queries_are_embedded_in_two_calls():
 def test_what_is_no_query_is_refused():
     with pytest.raises(ConfigError, match="expected a text, an image or an embedding, got none"):
         Query(minus="a beach")
-    with pytest.raises(TypeError, match="call choose_language first: the language of the query is 'cs'"):
+    with pytest.raises(TypeError, match="call read_query first: the texts .'pes',. have not been read"):
         complete(embed_queries([Query("pes", language="cs")], None, None))
     with pytest.raises(RuntimeError, match="it needs an event loop"):
         complete(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize(
+    ("typed", "exactly", "read_as", "embedded"),
+    [
+        ("ein hund", False, ["ein Hund"], "ein Hund"),
+        ("ein hund", True, [], "ein hund"),
+        ("ein Hund", False, [], "ein Hund"),
+    ],
+)
+def test_command_and_server_tell_how_a_query_is_read_and_search_for_what_was_typed(
+    album, capsys, typed, exactly, read_as, embedded
+):
+    scores = by_arithmetic(album, [as_written([embedded], ["de"])[0].double().numpy()])
+    line = ["search", str(album), typed, "--language", "de", "--no-correct-hubs", "--json"]
+    assert main([*line, *(["--exactly"] if exactly else [])]) == 0
+    document = json.loads(capsys.readouterr().out)
+    with client_of(service_of(album)) as client:
+        answer = client.post("/search", json={"query": typed, "language": "de", "exactly": exactly, "top": 10}).json()
+
+    assert document["read_as"] == answer["read_as"] == read_as
+    assert ("read as ein Hund; --exactly searches for what was typed" in document["note"]) == bool(read_as)
+    for hits in (document["photographs"], answer["photographs"]):
+        assert [hit["score"] for hit in hits] == pytest.approx([score for _, score in scores[:10]], abs=1e-5)

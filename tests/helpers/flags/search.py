@@ -15,11 +15,11 @@ from helpers.small_experiment import tiny_towers
 from pecl.adapters.choice import AdapterChoice
 from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.index import ImageIndex
-from pecl.apps.search.query import QueryLanguage
+from pecl.apps.search.query import Query, QueryLanguage
 from pecl.apps.search.words import Group, Name, Selection
 from pecl.apps.serving.limits import Limits
 
-LANGUAGE = QueryLanguage("de", (("de", 1.0),))
+READ = Query("dog", language=QueryLanguage("de", (("de", 1.0),)))
 KNOWN = SimpleNamespace(for_language=lambda _: AdapterChoice(None, "none"))
 NAMED = Selection("dog", groups=(Group(np.arange(2), 1.0, leads=False),), names=(Name("dog", 2, leads=False),))
 
@@ -41,18 +41,19 @@ SEARCH = Table(
         "ImageIndex.embed_queries": np.ones((1, 8)),
         "ImageIndex.nearest": [],
         "ImageIndex.close": None,
-        "pecl.apps.search.encoder.QueryEncoder.language_of": LANGUAGE,
+        "pecl.apps.search.encoder.QueryEncoder.read": READ,
         "pecl.apps.search.page.write_search_page": None,
         "pecl.training.distributed.use_threads": REAL,
     },
     [
         ("index", "open.folder", "album"),
         ("text", "select.text", "dog"),
-        ("--language cs", "language_of.query.language", "cs"),
-        ("--image dog.jpg", "embed_queries.queries.0.image", Path("dog.jpg")),
-        ("--minus beach", "embed_queries.queries.0.minus", "beach"),
+        ("--language cs", "read.query.language", "cs"),
+        ("--image dog.jpg", "read.query.image", Path("dog.jpg")),
+        ("--minus beach", "read.query.minus", "beach"),
         ("--after 2019", "select.after", "2019"),
         ("--before 2020", "select.before", "2020"),
+        ("--exactly", "read.query.exactly", True),
         ("--no-words", "nearest.selection", NAMED.without_names()),
         ("--no-words --words", "nearest.selection.groups", NAMED.groups),
         ("--top 3", "nearest.top", 3),
@@ -70,7 +71,7 @@ SEARCH = Table(
 ROWS = SimpleNamespace(check=lambda *_: None, nearest=lambda query, top: [])
 ENCODER = SimpleNamespace(
     plain=SimpleNamespace(embedding_dim=8),
-    language_of=lambda *_: LANGUAGE,
+    read=lambda _: READ,
     known=KNOWN,
     embed=lambda *_: torch.ones(1, 8),
 )
