@@ -213,7 +213,7 @@ def test_the_parts_of_several_queries_are_embedded_in_two_calls():
 def test_what_is_no_query_is_refused():
     with pytest.raises(ConfigError, match="expected a text, an image or an embedding, got none"):
         Query(minus="a beach")
-    with pytest.raises(TypeError, match="call read_query first: the texts .'pes',. have not been read"):
+    with pytest.raises(TypeError, match=r"call read_query first: the texts .'pes',. have not been read"):
         complete(embed_queries([Query("pes", language="cs")], None, None))
     with pytest.raises(RuntimeError, match="it needs an event loop"):
         complete(asyncio.sleep(0))
