@@ -48,14 +48,14 @@ def _count(text: str) -> int:
     ),
     cli.argument(
         "--compare",
-        "compare the first method with each other one, or all with the best: method1 baseline1, or best",
+        "compare the first method with each other one (method1 baseline1), or all with the best (best); list: names",
         nargs="+",
         metavar="NAME",
     ),
     cli.switch("--ids", "show the ids of runs"),
     cli.path("--out", "write a file for each table into this folder; print their paths", "DIR"),
     cli.argument("--against", "print published zero-shot scores next to ours", choices=["published"]),
-    cli.path("--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR"),
+    cli.path("--plots", "write plots into this folder as PNG, SVG and PDF; print their paths", "DIR"),
     cli.path("--html", "write an HTML report into this folder; print its path", "DIR"),
     cli.path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
     cli.argument(

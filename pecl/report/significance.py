@@ -1,7 +1,8 @@
-"""Tests and intervals of paired differences over items and languages."""
+"""Tests and intervals of differences over test items, seeds and languages."""
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,17 +76,115 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def two_level_interval(differences: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of (languages, items).
+class Estimate(NamedTuple):
+    """A mean difference with the p-value of it being 0, and its interval."""
 
-    Each resample draws languages, then items. All of its languages have the same items, since they search in one
-    gallery.
+    mean: float
+    p: float
+    low: float
+    high: float
+
+
+def seeds_and_items(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Return the mean difference of two methods' hits, (seeds, items) each, if other seeds and items might be drawn.
+
+    The items are paired, and the seeds of both methods are independent draws. The variance of the mean difference is
+    the sum of three: of the differences over items, averaged over seeds, and of each method's scores over its seeds. A
+    method with one row, such as the plain tower, does not vary over seeds. The test is Student's, with the degrees of
+    freedom of Satterthwaite (Biometrics Bulletin 2, 1946). It is Welch's test if only the seeds vary, and the paired
+    t-test if only the items do.
     """
-    languages, items = differences.shape
+    differences = first.mean(axis=0) - second.mean(axis=0)
+    parts = [_variance_of_mean(differences)]
+    parts += [_variance_of_mean(hits.mean(axis=1)) for hits in (first, second) if len(hits) > 1]
+
+    mean = float(differences.mean())
+    variance = sum(part for part, _ in parts)
+    if variance < 1e-24:  # no rounding errors
+        return Estimate(mean, float(abs(mean) < 1e-12), mean, mean)
+
+    freedom = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    error = math.sqrt(variance)
+    half = error * t_quantile(LEVEL, freedom)
+    return Estimate(mean, t_p(mean / error, freedom), mean - half, mean + half)
+
+
+def _variance_of_mean(values: np.ndarray) -> tuple[float, int]:
+    """Return the variance of the mean of values (N,), and its degrees of freedom."""
+    return float(values.var(ddof=1)) / len(values), len(values) - 1
+
+
+def t_p(t: float, freedom: float) -> float:
+    """Return the two-sided p-value of Student's t with these degrees of freedom, which may be a fraction."""
+    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+
+
+def t_quantile(level: float, freedom: float) -> float:
+    """Return the t within which `level` of Student's distribution lies, on both sides of 0."""
+    low, high = 0.0, 1.0
+    while t_p(high, freedom) > 1 - level:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_p(middle, freedom) > 1 - level else (low, middle)
+    return (low + high) / 2
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function of x in [0, 1] by a continued fraction (NIST's DLMF, 8.17.22)."""
+    if x in (0.0, 1.0):
+        return x
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges fast
+        return 1 - _incomplete_beta(b, a, 1 - x)
+
+    terms = 30 + int(5 * math.sqrt(max(a, b)))
+    fraction = 1.0
+    for term in range(terms, 0, -1):
+        m = term // 2
+        if term % 2:
+            coefficient = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            coefficient = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        fraction = 1 + coefficient / fraction
+
+    logarithm = a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    return math.exp(logarithm) / (a * fraction)
+
+
+class Sides(NamedTuple):
+    """The hits of two methods in one language, (seeds, items) each."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+
+def interval_over_languages(languages: Sequence[Sides], samples: int = SAMPLES, seed: int = 0) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean difference over languages.
+
+    Each resample draws languages, then for each of them seeds of both methods, and items. All of its languages have the
+    same items, since they search in one gallery.
+    """
     generator = np.random.default_rng(seed)
-    language_counts = generator.multinomial(languages, np.full(languages, 1 / languages), size=samples)
+    count = len(languages)
+    drawn = generator.integers(count, size=(samples, count))
+    items = languages[0].first.shape[1]
     item_counts = generator.multinomial(items, np.full(items, 1 / items), size=samples)
 
-    means = ((language_counts @ differences) * item_counts).sum(axis=1) / (languages * items)
+    means = np.zeros(samples)
+    for sign, methods in ((1, [sides.first for sides in languages]), (-1, [sides.second for sides in languages])):
+        # mean of the drawn items of each language and seed, (languages, seeds, samples); missing seeds are never drawn
+        seeds = np.array([len(hits) for hits in methods])
+        scores = np.zeros((count, seeds.max(), samples))
+        for language, hits in enumerate(methods):
+            scores[language, : len(hits)] = hits @ item_counts.T / items
+
+        for place in range(count):
+            language = drawn[:, place]
+            for number in range(seeds.max()):
+                is_drawn = number < seeds[language]
+                seed_drawn = (generator.random(samples) * seeds[language]).astype(int)
+                score = scores[language, seed_drawn, np.arange(samples)]
+                means += sign * np.where(is_drawn, score / seeds[language], 0) / count
+
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

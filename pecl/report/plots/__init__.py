@@ -1,4 +1,4 @@
-"""Plots of results as PNG and SVG in one style; equal results give equal bytes.
+"""Plots of results as PNG, SVG and PDF in one style; equal results give equal bytes.
 
 Every plot states its gallery, metric, number of test captions, seeds and run ids: the first four below the axes, all of
 them in the file's metadata and in `captions.md`. If the data of a plot are missing, it is not drawn, and `draw_plots`
@@ -107,7 +107,7 @@ def _with_names(name: str, plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
 
 
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
-    """Write each plot as PNG and SVG, and `captions.md` with their captions and runs; return the paths.
+    """Write each plot as PNG, SVG and PDF, and `captions.md` with their captions and runs; return the paths.
 
     Plots of an earlier call that its `captions.md` names are deleted unless they are written again.
 

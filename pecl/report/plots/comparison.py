@@ -1,6 +1,7 @@
 """Forest plots of comparisons: a panel per comparison, with a row per language and one over all languages."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -9,13 +10,15 @@ from pecl.language.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, Plot
 from pecl.report.selection.groups import Group, grouped
-from pecl.report.tables.comparison import BY_LANGUAGE, OVER_LANGUAGES
+from pecl.report.tables.comparison import BY_LANGUAGE, ITEMS, OVER_LANGUAGES, RESAMPLED, SEEDS_AND_ITEMS
 from pecl.report.tables.table import Row, Table, seeds_text
 
 ALL_LANGUAGES = "all languages"
 _ROW_HEIGHT = 0.17  # inches
 _PANEL_HEIGHT = 0.55  # inches of a panel without its rows
 _WIDTH = 1.4 * COLUMN
+_POINTS = {SEEDS_AND_ITEMS: "Filled", ITEMS: "Hollow (a method has one seed)"}
+_TITLE_LETTERS = 60  # of a line
 _TITLE = "Differences by language and over languages"
 
 
@@ -36,7 +39,7 @@ def draw_forest(group: Group, tables: Sequence[Table]) -> Plot:
 
     for panel, (names, rows) in zip(axes, comparisons.items(), strict=True):
         _draw_rows(panel, rows, overall.get(names))
-        panel.set_title(f"{names[0]} less {names[1]}")
+        panel.set_title(_title(*names))
         panel.xaxis.set_major_locator(MaxNLocator(5))
     axes[-1].set_xlabel(f"difference in {SCORE}")
     style.same_limits(axes, up=False)
@@ -47,12 +50,18 @@ def _compared(row: Row) -> tuple[str, str]:
     return row["first"], row["second"]
 
 
+def _title(first: str, second: str) -> str:
+    title = f"{first} less {second}"
+    return title if len(title) <= _TITLE_LETTERS else f"{first}\nless {second}"
+
+
 def _draw_rows(panel: Axes, rows: Sequence[Row], overall: Row | None) -> None:
     """Draw a point and an interval per row, with the numbers on the right; the row over languages is a diamond."""
     panel.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
     labels = [language_name(row["language"]) for row in rows]
     for y, row in enumerate(rows):
-        _draw_row(panel, y, row, marker="o", markersize=3.5, gid="language")
+        fill = "black" if row["p_over"] == SEEDS_AND_ITEMS else "white"
+        _draw_row(panel, y, row, marker="o", markersize=3.5, markerfacecolor=fill, gid="language")
     if overall is not None:
         labels.append(ALL_LANGUAGES)
         _draw_row(panel, len(rows), overall, marker="D", markersize=5.5, gid="overall")
@@ -63,13 +72,13 @@ def _draw_rows(panel: Axes, rows: Sequence[Row], overall: Row | None) -> None:
     panel.grid(axis="y", visible=False)
 
 
-def _draw_row(panel: Axes, y: int, row: Row, marker: str, markersize: float, gid: str) -> None:
+def _draw_row(panel: Axes, y: int, row: Row, gid: str, **look: Any) -> None:
     mean = row["difference"]
     low = row["difference_low"]
     high = row["difference_high"]
 
     panel.plot([low, high], [y, y], color="black", linewidth=1.0, gid=f"{gid}-interval")
-    panel.plot([mean], [y], color="black", linestyle="none", marker=marker, markersize=markersize, gid=gid)
+    panel.plot([mean], [y], color="black", linestyle="none", gid=gid, **look)
     panel.annotate(
         f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]",
         (1, y),
@@ -82,13 +91,20 @@ def _draw_row(panel: Axes, y: int, row: Row, marker: str, markersize: float, gid
     )
 
 
+def _bars(by_language: Table) -> str:
+    """Return a sentence on the bars of each kind of points."""
+    kinds = {row["p_over"] for row in by_language.rows}
+    parts = [f"{_POINTS[kind]} with bars: {RESAMPLED[kind]}" for kind in _POINTS if kind in kinds]
+    return f"{'; '.join(parts)}."
+
+
 def _caption(group: Group, by_language: Table, over_languages: Table | None) -> str:
     origin = by_language.origin
     captions = ", ".join(f"{number:,}" for number in origin["test_captions"])
     metric = group.metric[0].upper() + group.metric[1:]
     caption = (
         f"{metric}; {group.data}, gallery {group.gallery}, n = {captions} test captions, text tower "
-        f"{group.text_tower}; {seeds_text(origin['seeds'])}. Point: first less second; bar: {by_language.resampled}."
+        f"{group.text_tower}; {seeds_text(origin['seeds'])}. Points: first less second. {_bars(by_language)}"
     )
     if over_languages is not None:
         caption += f" Diamond: mean over languages; its bar: {over_languages.resampled}."

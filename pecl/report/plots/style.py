@@ -21,7 +21,7 @@ from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval
 
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
 SCORE = "mean R@1"
 GREY = "#5a5a5a"
 COLUMN = 3.35  # inches: the width of a column of a two-column paper
@@ -79,8 +79,13 @@ class Plot:
     def render(self, kind: str) -> bytes:
         """Return the bytes of the plot as `kind`, one of `FORMATS`; they contain no date, host or version."""
         buffer = io.BytesIO()
-        dates = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-        metadata = {"Title": self.title, "Description": f"{self.title}. {self.full_caption()}", **dates[kind]}
+        dates = {
+            "svg": {"Date": None, "Creator": None},
+            "png": {"Software": None},
+            "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        }
+        description = "Subject" if kind == "pdf" else "Description"
+        metadata = {"Title": self.title, description: f"{self.title}. {self.full_caption()}", **dates[kind]}
         self.figure.savefig(buffer, format=kind, metadata=metadata)
         return buffer.getvalue()
 

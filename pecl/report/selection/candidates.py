@@ -31,7 +31,14 @@ Setting = tuple[tuple[str, Any], ...]
 class Candidate:
     """Runs that differ only in their seed, with their values for tables and figures."""
 
-    def __init__(self, runs: Sequence[TrainingResult], chosen_run: TrainingResult, compared: int, aside: int) -> None:
+    def __init__(
+        self,
+        runs: Sequence[TrainingResult],
+        chosen_run: TrainingResult,
+        compared: int,
+        aside: int,
+        passed_over: Sequence[TrainingResult] = (),
+    ) -> None:
         first = runs[0]
         scores = [run.recall(stage=BEST) for run in runs]
 
@@ -44,6 +51,7 @@ class Candidate:
         self.validation = chosen_run.recall("val", BEST)  # validation score that it was chosen by
         self.compared = compared  # number of candidates that it was chosen from
         self.aside = aside  # number of candidates without a run of that seed
+        self.passed_over = passed_over  # runs of the candidates that it was preferred to
 
         # what its runs share
         self.config = first.config
@@ -216,7 +224,13 @@ def _choose(runs: Sequence[TrainingResult]) -> Candidate:
         contenders += [(run, candidate_runs) for run in candidate_runs if run.config.seed == seed]
 
     chosen_run, chosen_runs = min(contenders, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
-    return Candidate(chosen_runs, chosen_run, compared=len(contenders), aside=len(candidates) - len(contenders))
+    return Candidate(
+        chosen_runs,
+        chosen_run,
+        compared=len(contenders),
+        aside=len(candidates) - len(contenders),
+        passed_over=[run for alike in candidates if alike is not chosen_runs for run in alike],
+    )
 
 
 def _without_seed(result: TrainingResult) -> frozenset[tuple[str, Any]]:

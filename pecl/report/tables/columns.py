@@ -13,7 +13,6 @@ from pecl.report.selection.groups import group_of
 from pecl.report.tables.table import RUN, Column, Frame, Row, difference
 from pecl.results.result import Result, TrainingResult
 
-ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
 _TEST_TEXTS = {"target": "captions", "target_to_english": "translated"}  # test column -> name of the text
 _NONE_TEXTS = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
 _ALWAYS_STATED = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, even if all are equal

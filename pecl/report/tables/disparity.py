@@ -13,7 +13,8 @@ from pecl.config.routes import ROUTES
 from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, Setting, recorded_fields, varying
 from pecl.report.selection.groups import Group, R, by_arithmetic, group_of, grouped
-from pecl.report.tables.columns import ZERO_SHOT, setting_remark, setting_text
+from pecl.report.selection.methods import ZERO_SHOT
+from pecl.report.tables.columns import setting_remark, setting_text
 from pecl.report.tables.table import SHORT_ID, Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval

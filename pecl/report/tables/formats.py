@@ -118,7 +118,9 @@ def _sections(tables: Sequence[Table], ids: bool) -> Iterator[_Section]:
         group_tables = list(alike)
         shared = []
         if title:
-            shared = [note for note in group_tables[0].notes if all(note in table.notes for table in group_tables)]
+            first = group_tables[0]
+            common = [note for note in first.notes if note not in first.footnotes]
+            shared = [note for note in common if all(note in table.notes for table in group_tables)]
 
         heading = (title, "; ".join([details, *shared])) if title else None
         for table in group_tables:
@@ -136,7 +138,7 @@ def to_text(tables: Sequence[Table], ids: bool = False) -> str:
         if heading:
             title, details = heading
             parts.append(f"{wrapped(f'== {title} ==')}\n{wrapped(details)}")
-        body = text_table(layout.frame, layout.numbers)
+        body = text_table(layout.frame, layout.numbers, whole=layout.whole)
         lines = [wrapped(table.title), wrapped(layout.shared), body, wrapped(f"({note})") if note else ""]
         parts.append("\n".join(filter(None, lines)))
     return "\n\n".join(parts) + "\n"

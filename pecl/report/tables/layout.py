@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pecl.errors import one_line, printable
@@ -25,6 +25,7 @@ class Layout(NamedTuple):
     numbers: list[str]  # columns of numbers, which are aligned to the right
     best: Frame  # whether a field is one of the best scores, of the shape of `frame`
     shared: str  # the other columns in words, since all rows have their values
+    whole: Mapping[str, int]  # columns whose fields are never cut -> letters of their lines
 
 
 def laid_out(table: Table, ids: bool = False) -> Layout:
@@ -47,17 +48,24 @@ def laid_out(table: Table, ids: bool = False) -> Layout:
         best.loc[row, one_line(name)] = True
 
     numbers = [column.name for column in table.columns if column.number]
-    return Layout(frame.reindex(columns=names), numbers, best.reindex(columns=names), "; ".join(constants))
+    whole = {column.name: column.whole for column in table.columns if column.whole}
+    return Layout(frame.reindex(columns=names), numbers, best.reindex(columns=names), "; ".join(constants), whole)
 
 
-def text_table(frame: Frame, numbers: Collection[str] = (), width: int = WIDTH) -> str:
+def text_table(
+    frame: Frame, numbers: Collection[str] = (), width: int = WIDTH, whole: Mapping[str, int] | None = None
+) -> str:
     """Return texts as a table, no line longer than `width`: columns that do not fit come below the others.
 
     Each block begins with the labels of the rows; row numbers precede them if they are not unique. A single row that
-    does not fit is written as a list of names and values.
+    does not fit is written as a list of names and values. A long field is cut; in a column of `whole`, which has the
+    letters of a line, it is broken at its spaces.
     """
-    frame = frame.map(_short_field)
-    columns = _column_lines(frame, numbers)
+    whole = whole or {}
+    frame = frame.copy()
+    for name in frame:
+        frame[name] = frame[name].map(printable if name in whole else _short_field)
+    columns = _column_lines(frame, numbers, whole)
 
     if len(frame) == 1 and _total_width(columns, columns) > width:
         name_width = max(map(len, columns))
@@ -72,13 +80,20 @@ def text_table(frame: Frame, numbers: Collection[str] = (), width: int = WIDTH) 
 
     if len(blocks) > 1 and "row" not in frame and frame[labels].duplicated().any():
         frame.insert(0, "row", [f"#{number}" for number in range(1, len(frame) + 1)])
-        return text_table(frame, numbers, width)
+        return text_table(frame, numbers, width, whole)
 
     return "\n\n".join(_block_text(columns, block) for block in blocks)
 
 
 def _short_field(text: str) -> str:
     return shortened(printable(text), _LONGEST_FIELD)
+
+
+def _field_lines(text: str, width: int | None) -> list[str]:
+    """Return the lines of a field: one, or those of `width` letters, broken only at spaces."""
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _row_labels(columns: dict[str, list[str]], numbers: Collection[str], width: int) -> list[str]:
@@ -102,18 +117,22 @@ def _block_text(columns: dict[str, list[str]], names: Sequence[str]) -> str:
     return "\n".join("  ".join(row).rstrip() for row in rows).strip("\n")
 
 
-def _column_lines(frame: Frame, numbers: Collection[str]) -> dict[str, list[str]]:
+def _column_lines(frame: Frame, numbers: Collection[str], whole: Mapping[str, int]) -> dict[str, list[str]]:
     """Return the lines of each column, all of one length; a heading wider than the fields is broken between words."""
+    fields = {name: [_field_lines(field, whole.get(name)) for field in frame[name]] for name in map(str, frame)}
     headings = {}
-    for name in map(str, frame):
+    for name in fields:
         words = re.split(r"\s|(?<=-)", name)
-        heading_width = max(_NARROW, *map(len, [*frame[name], *words]))
+        heading_width = max(_NARROW, *map(len, words), *(len(line) for field in fields[name] for line in field))
         headings[name] = textwrap.wrap(name, heading_width) or [""]
 
     height = max(map(len, headings.values()), default=0)
+    row_heights = [max(map(len, row), default=1) for row in zip(*fields.values(), strict=True)]
     columns = {}
     for name, heading in headings.items():
-        lines = [*[""] * (height - len(heading)), *heading, *frame[name]]
+        lines = [*[""] * (height - len(heading)), *heading]
+        for field, row_height in zip(fields[name], row_heights, strict=True):
+            lines += [*field, *[""] * (row_height - len(field))]
         width = max(map(len, lines))
         columns[name] = [line.rjust(width) if name in numbers else line.ljust(width) for line in lines]
     return columns

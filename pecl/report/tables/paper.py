@@ -12,8 +12,8 @@ from pecl.errors import DataError
 from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, chosen_candidates, setups_of, varying, with_several, without
 from pecl.report.selection.groups import by_group, group_of, grouped
-from pecl.report.selection.methods import ALL_PAIRS, DISTILLED, FEW_SHOT
-from pecl.report.tables.columns import PARAMETERS, SHARE, TEST_TEXT, ZERO_SHOT, best_fields, setting_text
+from pecl.report.selection.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, ZERO_SHOT
+from pecl.report.tables.columns import PARAMETERS, SHARE, TEST_TEXT, best_fields, setting_text
 from pecl.report.tables.disparity import disparity_table, plain_english
 from pecl.report.tables.table import Column, Row, Table, frame_of
 from pecl.results.result import Result, trainings

@@ -40,16 +40,18 @@ class Column:
 
     Attributes:
         form: template of a field, such as `{gain:+.3f}`, or a function of a row; by default the value under the
-            column's name, with underscores. `{score:%}` is in per cent, `{seeds:#}` counts a list. A missing value is
-            omitted together with the letters before it.
+            column's name, with underscores. `{score:%}` is in per cent, `{seeds:#}` counts a list, `{p:p}` is a p.
+            A missing value is omitted together with the letters before it.
         always: whether the column stays in a table if all its fields are equal.
         absent: text of a field whose values are all missing.
+        whole: letters of a line into which text breaks a long field at its spaces; 0 cuts out the middle instead.
     """
 
     name: str
     form: str | Callable[[Row], str] = ""
     always: bool = False
     absent: str = ""
+    whole: int = 0
 
     @property
     def number(self) -> bool:
@@ -75,6 +77,8 @@ def _value_text(value: Any, spec: str) -> str:
     """Return a value by the format after the colon of a template."""
     if spec == "#":
         return str(len(value))
+    if spec == "p":
+        return f"{value:.3f}" if value >= 0.0005 else "<0.001"
     if spec == "%":
         tenths = int(f"{round(1000 * value, 6):.0f}")  # rounded first, so that 0.9435 does not become 94.3
         return f"{tenths / 10:.1f}"
@@ -105,6 +109,7 @@ class Table:
         setup: settings that its trainings share in addition to the group, unlike other tables of the group.
         references: those of `results` that give only a score of the plain tower, which depends on no seed.
         resampled: what its intervals resample, and how often.
+        footnotes: sentences that stay below the table; those of `remarks` move into a heading that tables share.
     """
 
     name: str
@@ -118,6 +123,7 @@ class Table:
     setup: str = ""
     references: Sequence[Result] = ()
     resampled: str = BOOTSTRAP
+    footnotes: Sequence[str] = ()
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -168,7 +174,7 @@ class Table:
             parts.append(seeds_text(origin["seeds"]))
         if "bootstrap" in origin:
             parts.append(f"intervals: {origin['bootstrap']}")
-        return [*parts, *self.remarks]
+        return [*parts, *self.remarks, *self.footnotes]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the table: rows with raw values; missing values are None."""
@@ -178,7 +184,7 @@ class Table:
             "setup": self.setup,
             "group": self.group and {**asdict(self.group), "metric": self.group.metric},
             **self.origin,
-            "remarks": list(self.remarks),
+            "remarks": [*self.remarks, *self.footnotes],
             "rows": self.rows,
         }
 

@@ -56,7 +56,14 @@ def test_a_row_per_language_and_one_over_languages(results):
 
 def test_its_caption_states_what_was_resampled_and_its_runs(results):
     (plot,) = draw_comparisons(comparison_tables(results, ["method1", "baseline1"])).plots
-    parts = ("mean R@1 of", "gallery 20 images", "n = 20 test captions", "seed 1", "of the test items of a language")
+    parts = (
+        "mean R@1 of",
+        "gallery 20 images",
+        "n = 20 test captions",
+        "seed 1",
+        "of the test items of a language",
+        "hollow",
+    )
     for part in parts:
         assert part.lower() in plot.caption.lower(), part
     assert set(plot.runs) == {result.run_id for result in results}
@@ -79,7 +86,12 @@ def test_the_command_writes_it_in_place_of_the_other_plots(results, tmp_path, ca
     folder = write(tmp_path / "results", *results)
     out = tmp_path / "plots"
     assert main(["report", str(folder), "--compare", "method1", "baseline1", "--plots", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["captions.md", "comparison.png", "comparison.svg"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "captions.md",
+        "comparison.pdf",
+        "comparison.png",
+        "comparison.svg",
+    ]
     assert str(out / "comparison.png") in capsys.readouterr().out
     with Image.open(out / "comparison.png") as image:
         assert image.width > 500
