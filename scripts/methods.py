@@ -1,143 +1,104 @@
-"""Train every method of both engines in all languages of docs/methods.md, resumably.
+"""Train the comparison of methods in docs/methods.md, resumably.
 
-    python scripts/methods.py [--languages sw,cs] [--methods lora,boft] [--seeds 1,2,3] [--dry-run]
+    python scripts/methods.py [--parts main,placement,engines] [--methods lora,head] [--dry-run]
 
-The fields of all runs are those of `configs/methods.yaml`. In the first language, each method is trained with each
-learning rate of the file. Held-out text chooses among them, and the other languages and seeds take the rate that it
-chose. With `--rates each`, every language chooses its own. With `--rates recorded`, all take the rate that the
-committed results of the first language chose, which then need not be trained again.
+`configs/methods.yaml` has the fields of all runs, and `PLAN` the methods with their placements. For each method, in this
+order:
 
-Runs lie in `results/methods/<pairs>-<budget>-<layers>`.
+1. Every language is trained with the four rates of `RATES` and the first seed. While the rate with the best held-out
+   recall is the smallest or largest tried, the next rate beyond it is trained, too.
+2. The other seeds are trained with the rate that held-out text chose for the language.
+3. English captions are embedded through each adapter of the chosen rate.
+
+Results and adapters lie in `results/methods/<part>`. The results of the chosen rates, the held-out recall of all rates and
+the recall of English are copied to `results/measured/comparison/<part>`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from marked import MEASURED, ROOT
+import torch
+from marked import MEASURED, ROOT, without_local_folders
 
 import pecl
-from pecl.config import read_yaml
-from pecl.files import load_json
-from pecl.grid.configs import expand
-from pecl.results.result import Result
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import load_adapter_file
+from pecl.config import ExperimentConfig, make_config, read_yaml
+from pecl.errors import not_none
+from pecl.experiment.frozen import embed_images
+from pecl.experiment.inputs import Inputs, read_evaluation
+from pecl.experiment.towers import towers_of
+from pecl.files import load_json, write_json
+from pecl.files.digests import with_digest
+from pecl.results.result import TrainingResult, collect, trainings
+from pecl.retrieval.evaluator import RetrievalEvaluator
 
 CONFIG = ROOT / "configs" / "methods.yaml"
 RUNS = ROOT / "results" / "methods"
-FIRST = "sw"  # the language that chooses learning rates
-PHOTOGRAPHS = ("cs", "de", "fr")
-LANGUAGES = (FIRST, "de", "yo", "cs", "fi", "fr")
-BUDGETS = (".05", ".16")  # per cent of the tower
-FEW = 757  # all pairs of flickr30k200 here
+COMPARISON = MEASURED / "comparison"
+LANGUAGES = ("cs", "de", "fr")
+SEEDS = (1, 2, 3)
+RATES = (2.4e-4, 9.6e-4, 3.84e-3, 1.536e-2)
+FACTOR = 4  # between neighbouring rates
+FURTHEST = 4  # rates added at most on one side
+STEPS = 240
+# CPU seconds of one step of one run, on one core of an Intel Xeon with AMX, by placement; PEFT's methods in fp32
+STEP_SECONDS = {"head": 0.01, "top-2": 0.03, "top-4": 0.05, "all": 0.15, "embedding": 0.18, "fp32": 0.25}
+OVERHEAD_SECONDS = 8.0  # of a run: its recall before and after
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its engine, and its spec at each budget; an empty spec where no size of it is near the budget."""
+    """A method at a placement: the cell of a table.
 
+    Attributes:
+        part: the table: main, placement or engines.
+        placement: embedding, top-K, all or head.
+    """
+
+    part: str
     name: str
-    engine: str
-    specs: tuple[str, str]
-    everywhere: bool = False  # whether it has no layers to choose
+    placement: str
+    spec: str
+    engine: str = "pecl"
+    precision: str = "bf16"
+
+    @property
+    def layers(self) -> str | None:
+        """The layers that the config names; None for all, and for what lies below or above them."""
+        return self.placement if self.placement.startswith("top-") else None
 
 
-def _peft(name: str, small: str, large: str, **more: Any) -> Method:
-    return Method(name, "peft", (small, large), **more)
-
-
-def _pecl(name: str, small: str, large: str, **more: Any) -> Method:
-    return Method(name, "pecl", (small, large), **more)
-
-
-# In the order of training. Sizes are chosen for the two topmost layers of mini, on query and value (384 x 384) where a
-# method changes linear layers. Methods with one size only have it at the smaller budget.
-METHODS = (
-    _peft("lora", "lora:r=19", "lora:r=61"),
-    _pecl("pecl lora with LayerNorms", "lora:r=18", "lora:r=60"),
-    _peft("dora", "lora:r=18,use_dora=true", "lora:r=60,use_dora=true"),
-    _peft("boft", "boft:boft_block_size=32", "boft:boft_block_size=96"),
-    _peft("ia3", "ia3", ""),
-    _peft(
-        "fourierft", "fourierft:n_frequency=14600,init_weights=true", "fourierft:n_frequency=47000,init_weights=true"
-    ),
-    _peft("vera", "vera", ""),
-    _peft("hra", "hra:r=38", "hra:r=122"),
-    _peft("oft", "oft:oft_block_size=64", "oft:oft_block_size=192"),
-    _peft("ln_tuning", "ln_tuning", ""),
-    _pecl("pecl bitfit", "bitfit", ""),
-    _pecl("pecl bottleneck", "bottleneck-only:bottleneck_dim=18", "bottleneck-only:bottleneck_dim=60"),
-    _pecl(
-        "pecl lora and head",
-        "lora:r=3,target_modules=intermediate/output+head:rank=50",
-        "lora:r=10,target_modules=intermediate/output+head:rank=169",
-    ),
-    _peft("delora", "delora:r=19", "delora:r=61"),
-    _peft("c3a", "c3a:block_size=12", "c3a:block_size=4"),
-    _peft("loha", "loha:r=9", "loha:r=30"),
-    _peft("lokr", "lokr:r=38,decompose_factor=2", "lokr:r=96,decompose_factor=2"),
-    _peft("miss", "miss:r=32", "miss:r=96"),
-    _peft("road", "road:variant=road_4", ""),
-    _peft("hira", "hira:r=19", "hira:r=61"),
-    _peft("waveft", "waveft:n_frequency=14600", "waveft:n_frequency=47000"),
-    _peft("shira", "shira:r=19", "shira:r=61"),
-    _peft("peanut", "peanut:r=19", "peanut:r=61"),
-    _pecl("pecl compacter", "compacter-only:reduction_factor=4,phm_rank=14", ""),
-    _pecl("pecl prefix", "prefix:num_virtual_tokens=38", ""),
-    _peft("adalora", "adalora:init_r=19,target_r=13", "adalora:init_r=61,target_r=40"),
-    _peft("gralora", "gralora:r=18", "gralora:r=60"),
-    _peft("deft", "deft:r=19", "deft:r=61"),
-    _peft("glora", "glora:r=7", "glora:r=24"),
-    _peft("vblora", "vblora", "vblora:num_vectors=840"),
-    _peft("randlora", "randlora:r=11", "randlora:r=4"),
-    _peft("osf", "osf:effective_rank=365", "osf:effective_rank=323"),
-    _peft("psoft", "psoft:r=169", "psoft:r=304"),
-    _peft("supertuning", "supertuning:sparsity=0.901", "supertuning:sparsity=0.682"),
-    _peft("unilora", "unilora:r=32,theta_d_length=58000", "unilora:r=96,theta_d_length=188000"),
-    _peft("frod", "frod:sparse_rate=0.095", "frod:sparse_rate=0.31"),
-    _peft("pvera", "pvera", ""),
-    _peft("tinylora", "tinylora", ""),
-    _peft("beft", "beft", ""),
-    _peft("adamss", "adamss", ""),
-    _pecl("pecl layernorm", "layernorm", ""),
-    _pecl("pecl lora", "lora-only:r=19", "lora-only:r=61"),
-    # Last, since they share no cached layers with the others
-    _pecl("pecl head", "head:rank=91", "head:rank=256", everywhere=True),
-    _pecl(
-        "pecl word_embeddings",
-        "word_embeddings:rank=64,tokens=512",
-        "word_embeddings:rank=64,tokens=2500",
-        everywhere=True,
-    ),
-    _peft("trainable_tokens", "trainable_tokens:tokens=152", "trainable_tokens:tokens=489", everywhere=True),
-    _pecl("pecl soft_prompt", "soft_prompt:num_virtual_tokens=8", "", everywhere=True),
+BASE = "LoRA"  # the method that the others of a part are compared with
+# Sizes are the largest within .05 % of the tower, 58,802 parameters; layernorm and bitfit have one size.
+PLAN = (
+    Method("main", BASE, "top-4", "lora-only:r=9"),
+    Method("main", "LoRA and LayerNorms", "top-4", "lora:r=8"),
+    Method("main", "LayerNorms", "top-4", "layernorm"),
+    Method("main", "head", "head", "head:rank=91"),
+    Method("main", "bottleneck", "top-4", "bottleneck-only:bottleneck_dim=9"),
+    Method("main", "compacter", "top-4", "compacter-only:reduction_factor=4,phm_rank=7"),
+    Method("main", "biases", "top-4", "bitfit"),
+    Method("main", "prefix", "top-4", "prefix:num_virtual_tokens=19"),
+    Method("placement", "low rank", "top-2", "lora-only:r=19"),
+    Method("placement", "low rank", "embedding", "word_embeddings:rank=64,tokens=512"),
+    Method("placement", "low rank", "all", "lora-only:r=3"),
+    Method("placement", "LayerNorms", "top-2", "layernorm"),
+    Method("placement", "LayerNorms", "all", "layernorm"),
+    Method("engines", BASE, "top-4", "lora-only:r=9", precision="fp32"),
+    Method("engines", "PEFT's LoRA", "top-4", "lora:r=9,lora_alpha=16", "peft", "fp32"),
+    Method("engines", "PEFT's DoRA", "top-4", "lora:r=9,lora_alpha=16,use_dora=true", "peft", "fp32"),
+    Method("engines", "PEFT's IA3", "top-4", "ia3", "peft", "fp32"),
+    Method("engines", "PEFT's FourierFT", "top-4", "fourierft:n_frequency=7300,init_weights=true", "peft", "fp32"),
 )
-
-
-def folder_of(pairs: int, budget: str, layers: str) -> Path:
-    """Return the folder of the runs of one table."""
-    return RUNS / f"{pairs}-{budget.removeprefix('.')}-{layers}"
-
-
-def table_of(folder: Path) -> tuple[int, str, str]:
-    """Return what `folder_of` made the name of a folder from."""
-    pairs, budget, layers = folder.name.split("-", 2)
-    return int(pairs), f".{budget}", layers
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The runs of a method in a language."""
-
-    method: Method
-    language: str
-    pairs: int
-    budget: str
-    layers: str  # top-K or all
+PARTS = tuple(dict.fromkeys(method.part for method in PLAN))
 
 
 @cache
@@ -146,149 +107,196 @@ def shared_fields() -> dict[str, Any]:
     return read_yaml(CONFIG)
 
 
-def fields_of(stage: Stage) -> dict[str, Any]:
-    """Return the fields of a stage's runs; `lr` is the list of the file."""
-    method = stage.method
+def config_of(method: Method, language: str, rate: float, seed: int = SEEDS[0]) -> ExperimentConfig:
+    """Return the config of a run."""
     values = {
-        **shared_fields(),
-        "language": stage.language,
+        "language": language,
         "engine": method.engine,
-        "adapter": method.specs[BUDGETS.index(stage.budget)],
-        "adapter_layers": None if method.everywhere or stage.layers == "all" else stage.layers,
-        "out": str(folder_of(stage.pairs, stage.budget, stage.layers)),
+        "adapter": method.spec,
+        "adapter_layers": method.layers,
+        "precision": method.precision,
+        "lr": rate,
+        "seed": seed,
+        "out": str(RUNS / method.part),
     }
-    if stage.language in PHOTOGRAPHS:
-        values |= {"dataset": "multi30k-1k", "gallery": "images"}
-    if stage.pairs > FEW:
-        text = "multi30k-translations" if stage.language in PHOTOGRAPHS else "flickr30k200,ntrex,emoji"
-        steps = -(-(stage.pairs - 500) // values["batch_size"])
-        values |= {"text": text, "train_size": stage.pairs, "held_out": 500, "eval_every": steps}
-    return values
+    return make_config({**shared_fields(), **values}, "methods")
 
 
-def runs_of(stage: Stage, results: Mapping[str, Result]) -> dict[float, Result]:
-    """Return the runs of a stage among `results` by run id: learning rate -> run of the first seed."""
-    ids = {config.lr: config.run_id() for config in expand(fields_of(stage))}
-    return {rate: results[run_id] for rate, run_id in ids.items() if run_id in results}
+def chosen_rate(scores: Mapping[float, float]) -> float:
+    """Return the learning rate with the best held-out recall; among equals the smallest."""
+    return max(sorted(scores), key=lambda rate: scores[rate])
 
 
-def by_setting(results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Return the complete runs that differ only in their seed, by `setting_of`, in the order of their seeds."""
-    groups: dict[str, list[Result]] = {}
-    for result in sorted(results, key=lambda result: result.config.seed):
-        if result.status == "complete":
-            groups.setdefault(setting_of(result), []).append(result)
-    return groups
+def next_rate(scores: Mapping[float, float]) -> float | None:
+    """Return the rate to try beyond the best one if that is at an edge; None if it is inside, or too far out."""
+    best = chosen_rate(scores)
+    if best == min(scores):
+        further = best / FACTOR
+    elif best == max(scores):
+        further = best * FACTOR
+    else:
+        return None
+    further = float(f"{further:.4g}")
+    limits = min(RATES) / FACTOR**FURTHEST, max(RATES) * FACTOR**FURTHEST
+    return further if limits[0] * 0.99 <= further <= limits[1] * 1.01 else None
 
 
-def setting_of(run: Result) -> str:
-    """Return the run id of a run's config with seed 1: all its seeds have it."""
-    return replace(run.config, seed=1).run_id()
+def held_out_recall(result: TrainingResult) -> float:
+    """Return the held-out recall of the weights after the last step."""
+    return result.curve.val_mean_recall_at_1[-1][1]
 
 
-def chosen_rate(results: Sequence[Result]) -> float | None:
-    """Return the learning rate whose last weights have the best recall on held-out text; None if all runs failed.
+def scores_of(method: Method, results: Mapping[str, TrainingResult]) -> dict[str, dict[float, float]]:
+    """Return the held-out recall of the runs with the first seed: language -> learning rate -> recall."""
+    scores: dict[str, dict[float, float]] = {language: {} for language in LANGUAGES}
+    lowest, highest = min(RATES), max(RATES)
+    rates = [float(f"{lowest / FACTOR**step:.4g}") for step in range(FURTHEST, 0, -1)]
+    rates += [*RATES, *(float(f"{highest * FACTOR**step:.4g}") for step in range(1, FURTHEST + 1))]
+    for language in LANGUAGES:
+        for rate in rates:
+            result = results.get(config_of(method, language, rate).run_id())
+            if result is not None:
+                scores[language][rate] = held_out_recall(result)
+    return scores
 
-    Among equals it is the smallest.
-    """
-    scores = {
-        result.config.lr: result.curve.val_mean_recall_at_1[-1][1] for result in results if result.status == "complete"
+
+def train(method: Method) -> None:
+    """Train the runs of a method that are not complete."""
+    results = {
+        run.run_id: run
+        for run in pecl.run_grid([config_of(method, code, rate) for code in LANGUAGES for rate in RATES]).complete
     }
-    return _best(scores)
+    while True:
+        scores = scores_of(method, results)
+        further = [(code, next_rate(scores[code])) for code in LANGUAGES]
+        configs = [config_of(method, code, rate) for code, rate in further if rate is not None]
+        if not configs:
+            break
+        trained = pecl.run_grid(configs).complete
+        results |= {run.run_id: run for run in trained}
+        if len(trained) < len(configs):  # it diverged
+            break
+
+    chosen = {code: chosen_rate(scores[code]) for code in LANGUAGES}
+    print(f"{method.name}, {method.placement}: {chosen}", flush=True)
+    pecl.run_grid([config_of(method, code, chosen[code], seed) for code in LANGUAGES for seed in SEEDS[1:]])
 
 
-def _best(scores: Mapping[float, float]) -> float | None:
-    return max(sorted(scores), key=lambda rate: scores[rate], default=None)
+def publish(method: Method) -> None:
+    """Copy the results of the chosen rates, and measure English through their adapters."""
+    folder, out = RUNS / method.part, COMPARISON / method.part
+    results = {run.run_id: run for run in trainings(collect([folder]))}
+    scores = scores_of(method, results)
+    shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
+
+    path_of_rates = out / "rates.json"
+    rates = load_json(path_of_rates) if path_of_rates.is_file() else {}
+    rates[key_of(method)] = {code: {f"{rate:g}": s for rate, s in scores[code].items()} for code in LANGUAGES}
+    write_json(path_of_rates, rates)
+
+    chosen = [
+        results[config_of(method, code, chosen_rate(scores[code]), seed).run_id()]
+        for code in LANGUAGES
+        for seed in SEEDS
+    ]
+    for run in chosen:
+        document = without_local_folders(run, f"results/methods/{method.part}")
+        write_json(out / not_none(run.path, "path").name, with_digest(document))
+    measure_english(chosen, out / "english.json", method.precision)
 
 
-def recorded_rate(stage: Stage) -> float | None:
-    """Return the rate that `chosen_rate` chose in the committed results of the first language."""
-    folder = folder_of(stage.pairs, stage.budget, stage.layers)
-    records = load_json(MEASURED / "methods" / folder.name / "rates.json")[FIRST]
-    return _best({float(rate): score["held_out"] for rate, score in records[stage.method.name].items() if score})
+def key_of(method: Method) -> str:
+    """Return the key of a method in the files of its part."""
+    return f"{method.name}, {method.placement}"
 
 
-def stages(pairs: int, budget: str, layers: str, languages: Sequence[str] = LANGUAGES) -> Iterator[Stage]:
-    """Yield the stages of a table, in the order of training."""
-    for language in languages:
-        for method in METHODS:
-            if method.specs[BUDGETS.index(budget)]:
-                yield Stage(method, language, pairs, budget, layers)
+def measure_english(runs: list[TrainingResult], path: Path, precision: str) -> None:
+    """Write R@1 of English captions through each adapter: run id -> a digit per photograph.
 
-
-def stages_named(parsed: argparse.Namespace) -> list[Stage]:
-    """Return the stages that the command line names, in the order of training."""
-    found: list[Stage] = []
-    for pairs in parsed.pairs:
-        for budget in parsed.budgets:
-            found += stages(pairs, budget, parsed.layers, parsed.languages)
-    return [stage for stage in found if parsed.methods is None or stage.method.name in parsed.methods]
-
-
-def searches(parsed: argparse.Namespace, stage: Stage) -> bool:
-    """Return whether a stage is trained with every learning rate."""
-    return parsed.rates == "each" or (parsed.rates == "first" and stage.language == FIRST)
-
-
-def train(parsed: argparse.Namespace) -> None:
-    """Train all runs; those that are complete are skipped.
-
-    Where rates are searched, all methods are trained with the middle rates first, so that a stopped plan has rows.
+    The digit is the number of directions, 0 to 2, in which the photograph and its English caption find each other first.
     """
-    for rate in shared_fields()["lr"][1:-1]:
-        for stage in filter(partial(searches, parsed), stages_named(parsed)):
-            pecl.run_grid({**fields_of(stage), "lr": rate, "seed": parsed.seeds[0]})
+    measured = load_json(path) if path.is_file() else {}
+    pending = [run for run in runs if run.run_id not in measured]
+    plain = f"plain {precision}"
+    if not pending and plain in measured:
+        return
 
-    rates: dict[Stage, float | None] = {}
-    first_seed, *more_seeds = parsed.seeds
-    for stage in stages_named(parsed):
-        searched = stage if searches(parsed, stage) else replace(stage, language=FIRST)
-        if searched not in rates and parsed.rates == "recorded":
-            rates[searched] = recorded_rate(stage)
-        elif searched not in rates:
-            rates[searched] = chosen_rate(pecl.run_grid({**fields_of(searched), "seed": first_seed}).results)
-        rate = rates[searched]
-        print(f"{stage.language}: {stage.method.name}: {rate}", flush=True)
-        if rate is None:  # every rate failed
-            continue
+    english, evaluator = read_english(precision)
+    tower = english.towers.text
+    token_ids = english.tokens("test")
+    if plain not in measured:
+        measured[plain] = hits_of(evaluator, tower.encode_token_ids(token_ids))
+    for run in pending:
+        file = load_adapter_file(run.adapter_path, tower)
+        adapter = attach(tower, file.configs, seeds=[1])
+        adapter.choose(0, [token_ids])
+        adapter.load_slot_state(0, file.state)
+        with tower.caching([token_ids]):
+            measured[run.run_id] = hits_of(evaluator, tower.encode_token_ids(token_ids))
+        adapter.remove()
+        write_json(path, measured)
+    write_json(path, measured)
 
-        seeds = more_seeds if searches(parsed, stage) else parsed.seeds
-        if seeds:
-            pecl.run_grid({**fields_of(stage), "lr": rate, "seed": seeds})
+
+@cache
+def read_english(precision: str) -> tuple[Inputs, RetrievalEvaluator]:
+    """Return the English test captions, and the evaluator of their embeddings among the photographs."""
+    names = ("profile", "dataset", "gallery", "threads")
+    fields = {name: shared_fields()[name] for name in names}
+    config = make_config({**fields, "language": "en", "route": "baseline1", "precision": precision}, "methods")
+    inputs = read_evaluation(config, towers_of(config))
+    images = embed_images(inputs)[inputs.gallery_items("test")]
+    return inputs, RetrievalEvaluator(images, range(len(images)), "images")
+
+
+def hits_of(evaluator: RetrievalEvaluator, embeddings: torch.Tensor) -> str:
+    """Return a digit per photograph: the number of directions with rank 1."""
+    ranks = evaluator(embeddings).ranks.values()
+    return "".join(str(sum(rank == 1 for rank in pair)) for pair in zip(*ranks, strict=True))
+
+
+def planned(parts: list[str], names: list[str] | None) -> Iterator[Method]:
+    """Yield the methods of some parts, in the order of training."""
+    for method in PLAN:
+        if method.part in parts and (names is None or method.name in names):
+            yield method
+
+
+def dry_run(methods: list[Method]) -> str:
+    """Return a line per method, with the runs that are left and their cost if no rate is added."""
+    lines = []
+    total = 0.0
+    for method in methods:
+        complete = {run.run_id for run in trainings(collect([RUNS / method.part]))} if RUNS.is_dir() else set()
+        searched = [config_of(method, code, rate).run_id() for code in LANGUAGES for rate in RATES]
+        left = sum(run_id not in complete for run_id in searched) + len(LANGUAGES) * (len(SEEDS) - 1)
+        seconds = STEP_SECONDS["fp32" if method.precision == "fp32" else method.placement]
+        minutes = left * (STEPS * seconds + OVERHEAD_SECONDS) / 60
+        total += minutes
+        lines.append(f"{method.part}: {key_of(method)}: {method.spec}: {left} runs, {minutes:.0f} minutes")
+    return "\n".join([*lines, f"in all {total:.0f} minutes of one core, and up to a third more where rates are added"])
 
 
 def main() -> None:
     """Train, or list the runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--languages", type=_words, default=list(LANGUAGES), metavar="L,L", help=",".join(LANGUAGES))
-    parser.add_argument("--methods", type=_words, metavar="M,M", help="default: all")
-    parser.add_argument("--budgets", type=_words, default=[BUDGETS[0]], metavar="B,B", help="per cent: .05, .16")
-    parser.add_argument("--pairs", type=_numbers, default=[FEW], metavar="N,N", help="757, 5000")
-    parser.add_argument("--seeds", type=_numbers, default=[1], metavar="N,N")
-    parser.add_argument("--layers", default="top-2", help="top-K or all")
-    parser.add_argument("--rates", choices=("first", "each", "recorded"), default="first", help="what chooses a rate")
-    parser.add_argument("--dry-run", action="store_true", help="list the runs")
+    parser.add_argument("--parts", type=lambda text: text.split(","), default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument("--methods", type=lambda text: text.split(","), help="names (default: all)")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs that are left, and their cost")
     parsed = parser.parse_args()
-    known = {"methods": [method.name for method in METHODS], "languages": LANGUAGES, "budgets": BUDGETS}
-    for name, values in known.items():
-        for value in getattr(parsed, name) or ():
-            if value not in values:
-                parser.error(f"--{name}: expected some of {', '.join(values)}, got {value}")
+    for part in parsed.parts:
+        if part not in PARTS:
+            parser.error(f"--parts: expected some of {', '.join(PARTS)}, got {part}")
+    methods = list(planned(parsed.parts, parsed.methods))
+    if not methods:
+        parser.error(f"--methods: expected some of {', '.join(dict.fromkeys(m.name for m in PLAN))}")
+
     if parsed.dry_run:
-        for stage in stages_named(parsed):
-            values = fields_of(stage)
-            runs = len(parsed.seeds) + (len(values["lr"]) - 1 if searches(parsed, stage) else 0)
-            print(f"{stage.language}: {stage.method.name}: {values['adapter']}, {runs} runs")
+        print(dry_run(methods))
         return
-    train(parsed)
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(word) for word in _words(text)]
+    for method in methods:
+        train(method)
+        publish(method)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 #!/usr/bin/env bash
-# Train every method of both engines at a budget of parameters, measure what a training does not, and print the tables of
-# docs/methods.md. Repeat the command after a stop: it continues.
+# Train the comparison of docs/methods.md, measure English through each adapter, and write the page's tables. Repeat the command
+# after a stop: it continues.
 #
-#   PECL_DATA_DIR=... bash scripts/methods.sh                          Swahili first, then the other languages; one seed
-#   PECL_DATA_DIR=... bash scripts/methods.sh --dry-run                list the runs
-#   PECL_DATA_DIR=... bash scripts/methods.sh --methods lora,boft      some methods
-#   PECL_DATA_DIR=... bash scripts/methods.sh --budgets .05,.16 --pairs 757,5000 --seeds 1,2,3 --layers all --rates each
-#                                                                      the full plan
+#   PECL_DATA_DIR=... bash scripts/methods.sh                      all parts: main, placement, engines
+#   PECL_DATA_DIR=... bash scripts/methods.sh --dry-run            the runs that are left, and their cost
+#   PECL_DATA_DIR=... bash scripts/methods.sh --parts main         one part
 . "$(dirname "$0")/common.sh"
 "$python" scripts/methods.py "$@"
 case " $* " in *" --dry-run "*) exit ;; esac
-"$python" scripts/methods_measure.py
-"$python" scripts/methods_tables.py
+"$python" scripts/methods_tables.py --write

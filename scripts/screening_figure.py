@@ -1,4 +1,4 @@
-"""The figure of docs/methods.md: the share of the gap that each method closes; `methods_tables.py` writes it."""
+"""The figure of docs/screening.md: the share of the gap that each method closes; `screening_tables.py` writes it."""
 
 from __future__ import annotations
 
@@ -81,4 +81,4 @@ def draw(points: Sequence[Point], languages: Sequence[str], results: Sequence[Re
     right.axhline(0, color=GREY, linewidth=0.8)
     right.legend(loc="lower left")
     runs = sorted(result.run_id for result in results)
-    return Plot("methods", "Methods", caption, tuple(runs), figure)
+    return Plot("screening", "Screening", caption, tuple(runs), figure)

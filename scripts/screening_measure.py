@@ -1,8 +1,8 @@
-"""Collect the runs of docs/methods.md, and measure what a training does not record: sizes, English, costs.
+"""Collect the runs of docs/screening.md, and measure what a training does not record: sizes, English, costs.
 
-    python scripts/methods_measure.py [FOLDER]
+    python scripts/screening_measure.py [FOLDER]
 
-Reads the runs of `scripts/methods.py` in one folder. It writes into the folder of the committed results:
+Reads the runs of `scripts/screening.py` in one folder. It writes into the folder of the committed results:
 
 - the results with the chosen learning rates, of all seeds, and those of methods that failed with every rate;
 - `rates.json`: the score on held-out text, and R@1, with each learning rate;
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import methods
+import screening
 import torch
 from marked import MEASURED, without_local_folders
 
@@ -56,7 +56,7 @@ ENGLISH = {"dataset": "multi30k-1k", "language": "en", "route": "baseline1", "pr
 
 def chosen_of(runs: Mapping[float, Result]) -> Result:
     """Return the run whose rate held-out text chose, or the failed one with the smallest rate."""
-    rate = methods.chosen_rate(list(runs.values()))
+    rate = screening.chosen_rate(list(runs.values()))
     return runs[min(runs) if rate is None else rate]
 
 
@@ -67,12 +67,12 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
     """
     results = {result.run_id: result for result in collect_runs([folder, out])}
     shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
-    seeds = methods.by_setting(results.values())
+    seeds = screening.by_setting(results.values())
     path_of_rates = out / "rates.json"
     rates: dict[str, dict[str, Any]] = load_json(path_of_rates) if path_of_rates.is_file() else {}
     chosen: dict[str, Result] = {}
-    for stage in methods.stages(*methods.table_of(folder)):
-        runs = methods.runs_of(stage, results)
+    for stage in screening.stages(*screening.table_of(folder)):
+        runs = screening.runs_of(stage, results)
         if not runs:
             continue
         run = chosen_of(runs)
@@ -80,11 +80,11 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
             path = not_none(result.path, "path")
             if result is not run:  # it was chosen before another rate was tried
                 (out / path.name).unlink(missing_ok=True)
-        for result in [run] if run.status != "complete" else seeds[methods.setting_of(run)]:
+        for result in [run] if run.status != "complete" else seeds[screening.setting_of(run)]:
             _keep(result, out)
-        if stage.language == methods.FIRST:
+        if stage.language == screening.FIRST:
             chosen[stage.method.name] = run
-        if stage.language == methods.FIRST or len(runs) > 1:
+        if stage.language == screening.FIRST or len(runs) > 1:
             recorded = rates.setdefault(stage.language, {}).setdefault(stage.method.name, {})
             recorded |= {f"{rate:g}": _score(runs[rate]) for rate in runs}
             rates[stage.language][stage.method.name] = dict(sorted(recorded.items(), key=lambda item: float(item[0])))
@@ -198,7 +198,7 @@ def in_a_process(path: Path, tower: MultilingualTextEncoder, english: English) -
 def main() -> None:
     """Measure the adapters that have no measurements yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = methods.folder_of(methods.FEW, methods.BUDGETS[0], "top-2")
+    default = screening.folder_of(screening.FEW, screening.BUDGETS[0], "top-2")
     parser.add_argument("folder", type=Path, nargs="?", default=default)
     folder: Path = parser.parse_args().folder
     path = MEASURED / "methods" / folder.name / "measures.json"

@@ -1,7 +1,7 @@
-"""Generate docs/methods.md's tables from the committed results of `scripts/methods.py`, and draw img/methods.
+"""Generate docs/screening.md's tables from the committed results of `scripts/screening.py`, and draw img/screening.
 
-python scripts/methods_tables.py            print them as Markdown
-python scripts/methods_tables.py --write    write them into the page, between their marks, and draw the figure
+python scripts/screening_tables.py            print them as Markdown
+python scripts/screening_tables.py --write    write them into the page, between their marks, and draw the figure
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import methods
 import numpy as np
+import screening
 from marked import MEASURED, ROOT, complete, main, table
-from methods_figure import Point, draw
+from screening_figure import Point, draw
 
 from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
@@ -25,8 +25,8 @@ from pecl.report.significance import holm, sign_flip_p
 from pecl.report.tables.disparity import find_english
 from pecl.results.result import OTHER_TEXT, Result, collect_runs
 
-PAGE = ROOT / "docs" / "methods.md"
-FIGURES = ROOT / "img" / "methods"
+PAGE = ROOT / "docs" / "screening.md"
+FIGURES = ROOT / "img" / "screening"
 FOLDER = MEASURED / "methods" / "757-05-top-2"
 MORE_PAIRS = MEASURED / "methods" / "5000-05-top-2"
 MORE_PARAMETERS = MEASURED / "methods" / "757-16-top-2"
@@ -37,7 +37,7 @@ BASE = "lora"  # the method that all others are compared with
 class Row:
     """A method, its result in each language with seed 1, and what was measured for it in the first language."""
 
-    method: methods.Method
+    method: screening.Method
     results: dict[str, Result]
     seeds: dict[str, list[Result]]  # the same runs with all their seeds
     measures: dict[str, Any]
@@ -45,7 +45,7 @@ class Row:
     @property
     def first(self) -> Result:
         """The result in the first language."""
-        return self.results[methods.FIRST]
+        return self.results[screening.FIRST]
 
     @property
     def is_complete(self) -> bool:
@@ -69,16 +69,16 @@ def rows(folder: Path = FOLDER) -> list[Row]:
     path = folder / "measures.json"
     measures = load_json(path) if path.is_file() else {}  # of the folder of the main table only
     results = {result.run_id: result for result in collect_runs([folder])}
-    found: dict[methods.Method, dict[str, Result]] = {}
-    for stage in methods.stages(*methods.table_of(folder)):
-        for result in methods.runs_of(stage, results).values():  # only the chosen one is there
+    found: dict[screening.Method, dict[str, Result]] = {}
+    for stage in screening.stages(*screening.table_of(folder)):
+        for result in screening.runs_of(stage, results).values():  # only the chosen one is there
             found.setdefault(stage.method, {})[stage.language] = result
 
-    by_setting = methods.by_setting(results.values())
+    by_setting = screening.by_setting(results.values())
     all_rows = []
     for method, by_language in found.items():
-        if methods.FIRST in by_language:
-            seeds = {code: by_setting.get(methods.setting_of(run), []) for code, run in by_language.items()}
+        if screening.FIRST in by_language:
+            seeds = {code: by_setting.get(screening.setting_of(run), []) for code, run in by_language.items()}
             all_rows.append(Row(method, by_language, seeds, measures.get(method.name, {})))
     return sorted(all_rows, key=lambda row: (not row.is_complete, -row.mean_share if row.is_complete else 0.0))
 
@@ -104,17 +104,17 @@ def share_interval(result: Result) -> tuple[float, float]:
 
 def languages() -> list[str]:
     """Return the languages with results, in the order of training."""
-    return [language for language in methods.LANGUAGES if any(language in row.results for row in rows())]
+    return [language for language in screening.LANGUAGES if any(language in row.results for row in rows())]
 
 
 def progress() -> str:
     """State how much of the plan has results."""
-    rates = load_json(FOLDER / "rates.json")[methods.FIRST]
-    planned = [method for method in methods.METHODS if method.specs[0]]
-    searched = sum(len(scores) == len(methods.shared_fields()["lr"]) for scores in rates.values())
+    rates = load_json(FOLDER / "rates.json")[screening.FIRST]
+    planned = [method for method in screening.METHODS if method.specs[0]]
+    searched = sum(len(scores) == len(screening.shared_fields()["lr"]) for scores in rates.values())
     waiting = [f"`{method.name}`" for method in planned if method.name not in {row.method.name for row in rows()}]
     text = (
-        f"{len(rows())} of {len(planned)} methods have results in {language_name(methods.FIRST)}, {searched} of them "
+        f"{len(rows())} of {len(planned)} methods have results in {language_name(screening.FIRST)}, {searched} of them "
         f"with all learning rates. Languages so far: {', '.join(map(language_name, languages()))}."
     )
     return text + (f" Not run yet: {', '.join(waiting)}." if waiting else "")
@@ -170,10 +170,10 @@ def recall_table() -> str:
     return table(["method", *languages(), "sentences", "English"], body)
 
 
-def _name(row: Row, budget: str = methods.BUDGETS[0]) -> str:
+def _name(row: Row, budget: str = screening.BUDGETS[0]) -> str:
     """Return the name of a method and its spec."""
     engine = "" if row.method.engine == "pecl" else "PEFT's "
-    return f"{engine}`{row.method.specs[methods.BUDGETS.index(budget)]}`"
+    return f"{engine}`{row.method.specs[screening.BUDGETS.index(budget)]}`"
 
 
 def _share(result: Result) -> str:
@@ -241,7 +241,7 @@ def cost_table() -> str:
 
 def rate_table() -> str:
     """Tabulate the score on held-out text, and R@1, with each learning rate in the first language."""
-    records = load_json(FOLDER / "rates.json")[methods.FIRST]
+    records = load_json(FOLDER / "rates.json")[screening.FIRST]
     rates = sorted({rate for scores in records.values() for rate in scores}, key=float)
     body = []
     for row in sorted(rows(), key=lambda row: row.method.name):
@@ -272,12 +272,12 @@ def comparison_table(folder: Path, other: str) -> str:
         result = row.first
         body.append(
             [
-                _name(row, methods.table_of(folder)[1]),
+                _name(row, screening.table_of(folder)[1]),
                 f"{row.parameters:,}",
                 f"{result.config.lr:g}",
                 f"{result.recall():.3f}",
                 _share(result),
-                signs[clear.get((row.method.name, methods.FIRST), 0)],
+                signs[clear.get((row.method.name, screening.FIRST), 0)],
                 f"{main_shares[row.method]:.2f}",
                 f"{result.recall(OTHER_TEXT, 'best'):.3f}",
             ]
