@@ -104,6 +104,7 @@ SCRIPTS = [
     ("results/measured/languages/README.md", "languages_page", "OF_LANGUAGES"),
     ("docs/search.md", "search_tables", "PARTS"),
     ("docs/methods.md", "methods_tables", "PARTS"),
+    ("docs/screening.md", "screening_tables", "PARTS"),
 ]
 
 

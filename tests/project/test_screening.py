@@ -1,4 +1,4 @@
-"""The comparison of methods: its plan names every method, and its page's shares follow from the committed results."""
+"""The screening of methods: its plan names every method, and its page's shares follow from the committed results."""
 
 import json
 from types import SimpleNamespace
@@ -13,8 +13,8 @@ FOLDER = ROOT / "results" / "measured" / "methods" / "757-05-top-2"
 
 
 @pytest.fixture(scope="module")
-def methods():
-    return script("methods")
+def screening():
+    return script("screening")
 
 
 def run(lr, *scores, status="complete"):
@@ -22,19 +22,19 @@ def run(lr, *scores, status="complete"):
     return SimpleNamespace(config=SimpleNamespace(lr=lr), curve=curve, status=status)
 
 
-def test_held_out_text_chooses_the_rate_by_the_last_weights(methods):
-    assert methods.chosen_rate([run(0.1, 0.9, 0.5), run(0.01, 0.9, 0.6), run(1.0, 0.9, status="failed")]) == 0.01
-    assert methods.chosen_rate([run(0.1, 0.9, 0.5), run(0.01, 0.9, 0.5)]) == 0.01  # of equals the smallest
-    assert methods.chosen_rate([run(0.1, status="failed")]) is None
+def test_held_out_text_chooses_the_rate_by_the_last_weights(screening):
+    assert screening.chosen_rate([run(0.1, 0.9, 0.5), run(0.01, 0.9, 0.6), run(1.0, 0.9, status="failed")]) == 0.01
+    assert screening.chosen_rate([run(0.1, 0.9, 0.5), run(0.01, 0.9, 0.5)]) == 0.01  # of equals the smallest
+    assert screening.chosen_rate([run(0.1, status="failed")]) is None
 
 
-def test_the_plan_has_every_method_once_with_specs_that_its_engine_reads(methods):
+def test_the_plan_has_every_method_once_with_specs_that_its_engine_reads(screening):
     peft = pytest.importorskip("peft")
     from pecl.adapters.peft.methods import TRIED
 
-    assert len({method.name for method in methods.METHODS}) == len(methods.METHODS)
+    assert len({method.name for method in screening.METHODS}) == len(screening.METHODS)
     named = {engine: set() for engine in ("peft", "pecl")}
-    for method in methods.METHODS:
+    for method in screening.METHODS:
         for spec in filter(None, method.specs):
             parts = ENGINES[method.engine].parse_adapter(spec, None, None)
             named[method.engine] |= {part.name if method.engine == "peft" else part.kind for part in parts}
@@ -43,14 +43,14 @@ def test_the_plan_has_every_method_once_with_specs_that_its_engine_reads(methods
 
 
 def test_the_frontier_has_the_methods_that_none_with_fewer_parameters_surpasses():
-    figure = script("methods_figure")
+    figure = script("screening_figure")
     points = [figure.Point(name, size, share, []) for name, size, share in
               [("a", 10, 0.2), ("b", 5, 0.1), ("c", 7, 0.1), ("d", 10, 0.3), ("e", 20, 0.25)]]  # fmt: skip
     assert [point.name for point in figure.frontier(points)] == ["b", "d"]
 
 
 def test_a_share_of_the_page_follows_from_the_ranks_in_its_file():
-    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    page = (ROOT / "docs" / "screening.md").read_text("utf-8")
     configs = {path: json.loads(path.read_text("utf-8"))["config"] for path in FOLDER.glob("sw-*.json")}
     (path,) = (
         path
