@@ -2,16 +2,15 @@
 
     python scripts/methods.py [--parts main,placement,engines] [--methods lora,head] [--dry-run]
 
-`configs/methods.yaml` has the fields of all runs, and `PLAN` the methods with their placements. For each method, in this
-order:
+`configs/methods.yaml` has the fields of all runs, and `PLAN` the methods with their placements. The steps of each method:
 
 1. Every language is trained with the four rates of `RATES` and the first seed. While the rate with the best held-out
    recall is the smallest or largest tried, the next rate beyond it is trained, too.
 2. The other seeds are trained with the rate that held-out text chose for the language.
 3. English captions are embedded through each adapter of the chosen rate.
 
-Results and adapters lie in `results/methods/<part>`. The results of the chosen rates, the held-out recall of all rates and
-the recall of English are copied to `results/measured/comparison/<part>`.
+Results and adapters lie in `results/methods/<part>`. The results of the chosen rates, the held-out recall of all rates
+and the recall of English are copied to `results/measured/comparison/<part>`.
 """
 
 from __future__ import annotations
@@ -213,7 +212,7 @@ def key_of(method: Method) -> str:
 def measure_english(runs: list[TrainingResult], path: Path, precision: str) -> None:
     """Write R@1 of English captions through each adapter: run id -> a digit per photograph.
 
-    The digit is the number of directions, 0 to 2, in which the photograph and its English caption find each other first.
+    The digit is the number of directions, 0 to 2, in which photograph and English caption find each other first.
     """
     measured = load_json(path) if path.is_file() else {}
     pending = [run for run in runs if run.run_id not in measured]

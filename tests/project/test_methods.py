@@ -1,0 +1,103 @@
+"""The comparison of methods: its rates are inside their grids, and its rows follow from the committed results by scipy."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers.project import ROOT, script
+from scipy import stats
+
+FOLDER = ROOT / "results" / "measured" / "comparison"
+LANGUAGES = ("cs", "de", "fr")
+
+
+@pytest.fixture(scope="module")
+def methods():
+    return script("methods")
+
+
+def files(part):
+    documents = [json.loads(path.read_text("utf-8")) for path in sorted((FOLDER / part).glob("??-*.json"))]
+    return {document["run_id"]: document for document in documents}
+
+
+def cells():
+    """Return each cell of the tables: part, method, language, and its recalls of held-out text by rate."""
+    for path in sorted(FOLDER.glob("*/rates.json")):
+        for method, by_language in json.loads(path.read_text("utf-8")).items():
+            for language, scores in by_language.items():
+                yield path.parent.name, method, language, {float(rate): score for rate, score in scores.items()}
+
+
+def test_a_rate_at_an_edge_is_followed_by_the_next(methods):
+    assert methods.next_rate({2.4e-4: 0.7, 9.6e-4: 0.8, 3.84e-3: 0.6}) is None
+    assert methods.next_rate({2.4e-4: 0.8, 9.6e-4: 0.7}) == pytest.approx(6e-5)
+    assert methods.next_rate({9.6e-4: 0.7, 3.84e-3: 0.8, 1.536e-2: 0.9}) == pytest.approx(6.144e-2)
+    assert (
+        methods.next_rate({9.6e-4: 0.7, 3.84e-3: 0.8, 1.536e-2: 0.8}) is None
+    )  # of equals the smallest, which is inside
+
+
+def test_no_chosen_rate_is_at_an_edge():
+    for part, method, language, scores in cells():
+        best = min(rate for rate in scores if scores[rate] == max(scores.values()))
+        assert min(scores) < best < max(scores), (part, method, language)
+
+
+def test_each_method_is_as_large_as_the_budget_or_smaller(methods):
+    for part in methods.PARTS:
+        for document in files(part).values():
+            assert document["adapter"]["trainable"] <= 0.0005 * 117_604_480
+
+
+def hits(document, stage="best"):
+    """Return (N,): the share of directions in which a photograph has rank 1, from the file's ranks."""
+    return np.mean([np.array(ranks) == 1 for ranks in document["ranks"]["test"][stage].values()], axis=0)
+
+
+def rows_of(part):
+    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    section = page[page.index(f"<!-- {part} -->") :]
+    return [line for line in section[: section.index("<!-- end -->")].splitlines() if line.startswith("| ")][2:]
+
+
+def test_rows_of_the_main_table_follow_from_ranks(methods):
+    """Recalls, their mean, and the p of each language before Holm's correction, recomputed from the files' ranks."""
+    documents = files("main")
+    by_setting = {}
+    for document in documents.values():
+        config = document["config"]
+        by_setting.setdefault((config["adapter"], config.get("rank"), config["language"]), []).append(hits(document))
+    own = {key: np.mean(values, axis=0) for key, values in by_setting.items() if len(values) == 3}
+
+    rows = rows_of("main")
+    recalls = {tuple(f"{own[key[0], key[1], code].mean():.3f}" for code in LANGUAGES) for key in own}
+    assert rows
+    for row in rows:
+        fields = [field.strip() for field in row.strip("|").split("|")]
+        assert tuple(fields[2:5]) in recalls, row
+        assert float(fields[5]) == pytest.approx(np.mean([float(value) for value in fields[2:5]]), abs=1.5e-3)
+
+
+def test_p_values_of_the_main_table_are_those_of_scipy(methods):
+    tables = script("methods_tables")
+    base, *others = tables.rows("main")
+    expected = []
+    for row in others[:2]:
+        for place in range(len(LANGUAGES)):
+            difference = row.hits()[place] - base.hits()[place]
+            flips = stats.permutation_test(
+                (difference,), np.mean, permutation_type="samples", n_resamples=4000, rng=np.random.default_rng(0)
+            )
+            expected.append((tables.sign_flip_p(difference), flips.pvalue))
+    for exact, drawn in expected:
+        assert exact == pytest.approx(drawn, abs=0.03)
+
+
+def test_the_page_states_what_is_not_measured(methods):
+    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    for part in methods.PARTS:
+        planned = sum(method.part == part for method in methods.PLAN)
+        measured = len(script("methods_tables").rows(part))
+        assert re.search(rf"- {part}: {measured} of {planned} rows", page)
