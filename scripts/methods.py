@@ -2,7 +2,7 @@
 
     python scripts/methods.py [--parts main,placement,engines] [--methods lora,head] [--dry-run]
 
-`configs/methods.yaml` has the fields of all runs, and `PLAN` the methods with their placements. The steps of each method:
+`configs/methods.yaml` has the fields of all runs, and `PLAN` the methods with their placements. Steps of each method:
 
 1. Every language is trained with the four rates of `RATES` and the first seed. While the rate with the best held-out
    recall is the smallest or largest tried, the next rate beyond it is trained, too.

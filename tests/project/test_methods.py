@@ -1,4 +1,4 @@
-"""The comparison of methods: its rates are inside their grids, and its rows follow from the committed results by scipy."""
+"""The comparison of methods: its rates are inside their grids, and its rows follow from the results by scipy."""
 
 import json
 import re
@@ -34,9 +34,7 @@ def test_a_rate_at_an_edge_is_followed_by_the_next(methods):
     assert methods.next_rate({2.4e-4: 0.7, 9.6e-4: 0.8, 3.84e-3: 0.6}) is None
     assert methods.next_rate({2.4e-4: 0.8, 9.6e-4: 0.7}) == pytest.approx(6e-5)
     assert methods.next_rate({9.6e-4: 0.7, 3.84e-3: 0.8, 1.536e-2: 0.9}) == pytest.approx(6.144e-2)
-    assert (
-        methods.next_rate({9.6e-4: 0.7, 3.84e-3: 0.8, 1.536e-2: 0.8}) is None
-    )  # of equals the smallest, which is inside
+    assert methods.next_rate({9.6e-4: 0.7, 3.84e-3: 0.8, 1.536e-2: 0.8}) is None
 
 
 def test_no_chosen_rate_is_at_an_edge():
