@@ -36,9 +36,9 @@ from pecl.experiment.fleet_measuring import embed_queries
 from pecl.experiment.inputs import read_training
 from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import Objective
+from pecl.training.losses import Objective, RouteLoss
 from pecl.training.schedule import Schedule
-from pecl.training.task import SlotTask
+from pecl.training.slot_run import Rows, SlotRun
 from pecl.training.trainer import Trainer
 
 
@@ -63,14 +63,15 @@ def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> T
     query = tower.tokenize(data.target)
     anchor = tower.tokenize(data.english)
     images = torch.eye(_PAIRS, tower.embedding_dim)  # the values do not change the time
-    tasks = [SlotTask(query, anchor, images, Objective(), 1e-4, seed) for seed in range(1, runs + 1)]
-    adapter = attach(tower, parse_adapter("lora", layers=setting.layers), seeds=[task.seed for task in tasks])
-    return Trainer(tower, adapter, tasks, Schedule(50, 5, 5, setting.dropout), lambda slots: [0.5] * len(slots))
+    pairs = Rows.of_route(query, anchor, images)
+    slot_runs = [SlotRun(pairs, RouteLoss(Objective()), 1e-4, slot + 1, slot) for slot in range(runs)]
+    adapter = attach(tower, parse_adapter("lora", layers=setting.layers), seeds=[run.seed for run in slot_runs])
+    return Trainer(adapter, slot_runs, Schedule(50, 5, 5, setting.dropout), lambda slots: [0.5] * len(slots))
 
 
 def validate(trainer: Trainer) -> None:
     """Validate the last slot of a fleet."""
-    texts = embed_queries(trainer.adapter, trainer.adapter.num_slots - 1, trainer.tasks[0].query)
+    texts = embed_queries(trainer.adapter, trainer.adapter.num_slots - 1, trainer.runs[0].pairs.texts["query"])
     RetrievalEvaluator(texts, range(len(texts)))(texts)
 
 
@@ -81,7 +82,7 @@ def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[
     """
     tower = text_tower(device, setting.precision)
     trainer = trainer_of(tower, runs, setting)
-    query, anchor = trainer.tasks[0].texts
+    query, anchor = trainer.runs[0].pairs.texts.values()
     ways = {"step": trainer.train_step, "validation": lambda: validate(trainer)}
 
     try:

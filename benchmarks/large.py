@@ -39,9 +39,9 @@ from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
 from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import Objective
+from pecl.training.losses import Objective, RouteLoss
 from pecl.training.schedule import Schedule
-from pecl.training.task import SlotTask
+from pecl.training.slot_run import Rows, SlotRun
 from pecl.training.trainer import Trainer
 
 SHOTS = 50  # pairs for training, and the same number for validation
@@ -180,9 +180,10 @@ def pecls_way(
     evaluator = RetrievalEvaluator(embeddings["val"], range(SHOTS))
     val_ids = text.tokenize(val.target)
     first = train.select(range(used))
-    task = SlotTask(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
+    pairs = Rows.of_route(text.tokenize(first.target), text.tokenize(first.english), images)
+    run = SlotRun(pairs, RouteLoss(OBJECTIVE), LR, seed=1)
     trainer = Trainer(
-        text, adapter, [task], SCHEDULE, lambda slots: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
+        adapter, [run], SCHEDULE, lambda slots: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
     )
 
     return Way(lambda _: trainer.train_step(), lambda: trainer.validate([0])), 2 * images_seconds

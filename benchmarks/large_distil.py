@@ -49,9 +49,9 @@ from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.towers import towers_of
 from pecl.machine import process_peak_mb
 from pecl.results.result import collect
-from pecl.training.losses import Objective
+from pecl.training.losses import Objective, RouteLoss
 from pecl.training.schedule import Schedule
-from pecl.training.task import SlotTask
+from pecl.training.slot_run import Rows, SlotRun
 from pecl.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,9 +129,10 @@ def pieces(member: Member) -> dict[str, float]:
     tower = member.inputs.towers.text
     adapter = attach(tower, parse_adapter(config.adapter), seeds=[config.seed])
     objective = Objective(config.losses, config.alignment_weight, config.image_weight)
-    task = SlotTask(member.inputs.train_tokens, member.frozen.anchors, None, objective, config.lr, config.seed)
+    pairs = Rows.of_route(member.inputs.train_tokens, member.frozen.anchors)
+    run = SlotRun(pairs, RouteLoss(objective), config.lr, config.seed)
     schedule = Schedule(1, config.batch_size, config.eval_every, config.dropout)
-    trainer = Trainer(tower, adapter, [task], schedule, lambda slots: [0.0])
+    trainer = Trainer(adapter, [run], schedule, lambda slots: [0.0])
     step = seconds(trainer.train_step)
 
     return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [member]).solve)}

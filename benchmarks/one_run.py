@@ -42,9 +42,9 @@ from pecl.experiment.frozen import embed_images, make_evaluator
 from pecl.experiment.inputs import Inputs, read_training
 from pecl.machine import BF16, FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import Objective
+from pecl.training.losses import Objective, RouteLoss
 from pecl.training.schedule import Schedule
-from pecl.training.task import SlotTask
+from pecl.training.slot_run import Rows, SlotRun
 from pecl.training.trainer import Trainer
 
 
@@ -115,11 +115,11 @@ class PeclsWay(Way):
             tower.tokenize(getattr(inputs.train, column)) for column in (inputs.route.query, inputs.route.anchor)
         ]
         images = embed_images(inputs)[inputs.images_of(inputs.parts["train"])]
-        learned = SlotTask(*columns, images, self.objective, config.lr, config.seed)
+        learned = SlotRun(Rows.of_route(*columns, images), RouteLoss(self.objective), config.lr, config.seed)
         self.tokens = {part: inputs.tokens(part) for part in self.evaluators}
         self.adapter = attach(tower, parse_adapter(config.adapter, config.rank))
         schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
-        self.trainer = Trainer(tower, self.adapter, [learned], schedule, lambda slots: [self.recall("val")])
+        self.trainer = Trainer(self.adapter, [learned], schedule, lambda slots: [self.recall("val")])
 
     def step(self) -> float:
         return self.trainer.train_step().item()
@@ -188,7 +188,7 @@ def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
     towers = [load_towers(config.profile, device=config.device, precision=name) for name in (config.precision, FP32)]
     pecl = PeclsWay(read_training(config, towers[0]))
     total = pecl.trainer.total_steps
-    orders = [pecl.trainer.batch_indices(step)[0] for step in range(total)]
+    orders = [pecl.trainer.batch(step).runs[0].pairs for step in range(total)]
     released = ReleasedWay(read_training(config, towers[1]), orders, batch)
     ways = (pecl, released)
     for step in tqdm(range(1, total + 1), desc="both procedures", unit="step", leave=False):

@@ -39,10 +39,10 @@ from pecl.experiment.frozen import embed_anchors, freeze_training
 from pecl.experiment.inputs import read_training
 from pecl.files import write_json
 from pecl.training.distributed import use_threads
-from pecl.training.losses import Objective
+from pecl.training.losses import Objective, RouteLoss
 from pecl.training.schedule import Schedule
+from pecl.training.slot_run import Rows, SlotRun
 from pecl.training.state import SlotRecord
-from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 
 LORA = LoraConfig(r=10, lora_alpha=20, target_modules=["query", "value"])  # 184,320 parameters
@@ -90,9 +90,10 @@ def distil_way(member: Member, tower: MultilingualTextEncoder) -> Way:
     config = member.config
     adapter = attach(tower, parse_adapter(config.adapter))
     objective = Objective(config.losses, config.alignment_weight, config.image_weight)
-    task = SlotTask(member.inputs.train_tokens, member.frozen.anchors, None, objective, config.lr, config.seed)
+    pairs = Rows.of_route(member.inputs.train_tokens, member.frozen.anchors)
+    run = SlotRun(pairs, RouteLoss(objective), config.lr, config.seed)
     schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False, warmup=config.warmup)
-    trainer = Trainer(tower, adapter, [task], schedule, lambda _: [0.0])
+    trainer = Trainer(adapter, [run], schedule, lambda _: [0.0])
 
     def passes() -> Iterator[None]:
         for _ in range(config.epochs):

@@ -22,9 +22,9 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config.recipes import DISTIL_DEFAULTS
 from pecl.data.scenes import load_scenes
 from pecl.encoders.towers import load_text_encoder
-from pecl.training.losses import Objective
+from pecl.training.losses import Objective, RouteLoss
 from pecl.training.schedule import Schedule
-from pecl.training.task import SlotTask
+from pecl.training.slot_run import Rows, SlotRun
 from pecl.training.trainer import Trainer
 
 SHOTS = 40
@@ -56,7 +56,7 @@ def group_of(operation: str) -> str:
 
 
 def make_trainer(spec: str, slots: int, pairs: int, is_frozen: bool) -> Trainer:
-    """Return a trainer on captions of drawn scenes, one task per slot."""
+    """Return a trainer on captions of drawn scenes, one run per slot."""
     tower = load_text_encoder("mini")
     data = load_scenes("de", size=SHOTS)
     queries = tower.tokenize(data.target)
@@ -64,11 +64,12 @@ def make_trainer(spec: str, slots: int, pairs: int, is_frozen: bool) -> Trainer:
     images = torch.randn(SHOTS, tower.embedding_dim, generator=torch.Generator().manual_seed(0))
     anchor = tower.encode_token_ids(anchors) if is_frozen else anchors
     objective = Objective(alignment_weight=1.0, image_weight=0.0) if is_frozen else Objective()
-    tasks = [SlotTask(queries, anchor, images, objective, 1e-4, seed=slot) for slot in range(slots)]
+    rows = Rows.of_route(queries, anchor, images)
+    runs = [SlotRun(rows, RouteLoss(objective), 1e-4, seed=slot, slot=slot) for slot in range(slots)]
     adapter = attach(tower, parse_adapter(spec), seeds=range(slots))
     schedule = Schedule(10, pairs, 1000, dropout=not is_frozen)
 
-    return Trainer(tower, adapter, tasks, schedule, lambda chosen: [0.0] * len(chosen))
+    return Trainer(adapter, runs, schedule, lambda chosen: [0.0] * len(chosen))
 
 
 def shares(trainer: Trainer, steps: int) -> tuple[float, dict[str, float]]:

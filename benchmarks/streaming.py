@@ -27,13 +27,14 @@ def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) 
     from figures import seconds
 
     import pecl
-    from pecl.training.losses import Objective
-    from pecl.training.trainer import Schedule, SlotTask, Trainer
+    from pecl.training.losses import Objective, RouteLoss
+    from pecl.training.slot_run import Rows, SlotRun
+    from pecl.training.trainer import Schedule, Trainer
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     made = [torch.randint(5, 200_000, (4 + i % 28,)).tolist() for i in range(MADE)]
-    tasks = []
+    runs: list[SlotRun] = []
 
     def write() -> None:
         for language in range(languages):
@@ -42,12 +43,13 @@ def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) 
                 anchor: pecl.TokenStore | pecl.Embeddings = pecl.Embeddings.write(folder / f"{language}", rows(pairs))
             else:
                 anchor = pecl.TokenStore.write(folder / f"{language}.anchor", islice(cycle(made[::-1]), pairs))
-            tasks.append(SlotTask(query, anchor, None, Objective(image_weight=0.0), 1e-4, language))
+            loss = RouteLoss(Objective(image_weight=0.0))
+            runs.append(SlotRun(Rows.of_route(query, anchor), loss, 1e-4, seed=language, slot=language))
 
     writing = seconds(write)
     tower = pecl.load_text_encoder("mini")
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=range(languages))
-    trainer = Trainer(tower, adapter, tasks, Schedule(1, BATCH, pairs), lambda slots: [0.0] * len(slots))
+    trainer = Trainer(adapter, runs, Schedule(1, BATCH, pairs), lambda slots: [0.0] * len(slots))
     fastest = float("inf")
     most = 0.0
     for _ in range(steps):

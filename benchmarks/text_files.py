@@ -73,8 +73,8 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     from pecl.config import ExperimentConfig
     from pecl.encoders.large import tokens_of
     from pecl.experiment.training_text import hold_out, load_text, without_overlap
-    from pecl.training.losses import Objective
-    from pecl.training.task import SlotTask
+    from pecl.training.losses import Objective, RouteLoss
+    from pecl.training.slot_run import Rows, SlotRun
     from pecl.training.trainer import Schedule, Trainer
 
     source = write_sentences(folder, pairs)
@@ -102,8 +102,8 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     stage("tokenise")
     torch.manual_seed(0)
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=[1])
-    task = SlotTask(query, anchor, None, Objective(image_weight=0.0), 1e-4, 1)
-    trainer = Trainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda slots: [0.0])
+    run = SlotRun(Rows.of_route(query, anchor), RouteLoss(Objective(image_weight=0.0)), 1e-4, 1)
+    trainer = Trainer(adapter, [run], Schedule(1, BATCH, pairs), lambda slots: [0.0])
     for _ in range(steps):
         trainer.train_step()
 

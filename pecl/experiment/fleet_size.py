@@ -17,11 +17,12 @@ from pecl.encoders.batches import lengths_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import FleetSizeError
 from pecl.experiment.inputs import Inputs
+from pecl.training.optimizer import Average, SlotAdam
 
 MOST = 16  # runs of a fleet on a device whose memory is not known
 _SHARE = 0.8  # share of the device's memory
 _PROCESS = 512 << 20  # bytes of Python and libraries
-_COPIES = 6  # of a parameter: value, gradient, two moments of the optimizer, average, best
+_COPIES = 3  # of a parameter: value, gradient, best; optimizer and average count their own
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -60,9 +61,9 @@ def bytes_of_slot(
     length = int(longest[-1])
     # values per token that a layer keeps for its gradient: width d, the wide layer, and attention
     saved_values = 10 * d + 3 * wide + 4 * heads * length
-    state = _COPIES * parameters
+    copies = _COPIES + SlotAdam.tensors_per_parameter + Average.tensors_per_parameter
 
-    return 4 * (config.num_hidden_layers * saved_values * tokens + state)
+    return 4 * (config.num_hidden_layers * saved_values * tokens + copies * parameters)
 
 
 def largest_fleet(

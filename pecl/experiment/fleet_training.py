@@ -1,4 +1,4 @@
-"""Train the members of a fleet: their tasks, their trainer, its phases, and the validation scores."""
+"""Train the members of a fleet: their runs, their trainer, its phases, and the validation scores."""
 
 import logging
 import math
@@ -11,6 +11,7 @@ import torch
 from pecl.adapters.adapter import Adapter
 from pecl.config import LEXICON, WITH_BANK, ExperimentConfig
 from pecl.encoders.batches import TokenIds
+from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
 from pecl.encoders.memory import to_device
 from pecl.encoders.vocabulary import kept_tokens
@@ -23,9 +24,10 @@ from pecl.experiment.towers import tower_arguments
 from pecl.results.folder import threads_of_states
 from pecl.training.callbacks import Callback
 from pecl.training.distributed import ProcessGroup
-from pecl.training.losses import Objective
+from pecl.training.losses import BANK, CAPTIONS, IMAGES, Objective, RouteLoss
+from pecl.training.optimizer import SlotAdam
 from pecl.training.schedule import Schedule
-from pecl.training.task import ImageTask, SlotTask
+from pecl.training.slot_run import Photographs, Rows, SlotRun
 from pecl.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -54,16 +56,14 @@ def make_trainer(
             logger.warning(message, config.run_id(), other_threads[0], torch.get_num_threads())
 
     return Trainer(
-        adapter.tower,
         adapter,
-        [make_task(member) for member in members],
+        [make_run(member) for member in members],
         make_schedule(config),
         partial(validate, adapter, members),
-        path,
-        [member.slot for member in members],
-        processes,
-        callbacks,
-        [member.config for member in members],
+        optimizer=SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values())),
+        state_path=path,
+        processes=processes,
+        callbacks=callbacks,
     )
 
 
@@ -81,39 +81,50 @@ def make_schedule(config: ExperimentConfig) -> Schedule:
     )
 
 
-def make_task(member: Member) -> SlotTask:
-    """Return the training pairs and the objective of a run."""
+def make_run(member: Member) -> SlotRun:
+    """Return the training pairs and the loss of a run."""
     inputs = member.inputs
     frozen = member.frozen
     config = member.config
     tower = inputs.towers.text
 
-    bank = None
-    if inputs.anchor_column is not None and set(config.losses) & set(WITH_BANK):
-        bank = to_device(not_none(frozen.anchors, "anchors")[:BANK_SIZE], tower.device)
-
-    objective = Objective(
-        config.losses, config.alignment_weight, config.image_weight, weights=config.loss_weights, bank=bank
-    )
-
-    anchor: Any = None
-    if inputs.anchor_column is not None and config.anchor == "student":
-        anchor = tokens_of(tower, getattr(inputs.train, inputs.anchor_column), inputs.language_of(inputs.anchor_column))
-    elif inputs.anchor_column is not None:
-        anchor = frozen.anchors
+    anchor: TokenIds | torch.Tensor | Embeddings | None = None
+    memory: dict[str, torch.Tensor] = {}
+    if inputs.anchor_column is not None:
+        if config.anchor == "student":
+            texts = getattr(inputs.train, inputs.anchor_column)
+            anchor = tokens_of(tower, texts, inputs.language_of(inputs.anchor_column))
+        else:
+            anchor = frozen.anchors
+        if set(config.losses) & set(WITH_BANK):
+            memory[BANK] = to_device(not_none(frozen.anchors, "anchors")[:BANK_SIZE], tower.device)
 
     images = frozen.train_images
-    image_task = None
+    photographs = None
     mixed = 0
     if inputs.training_text is not None:
         mixed = inputs.training_text.mixed
         if images is not None:  # the text has no images, but the data set has
             column = inputs.route.query
             captions = getattr(inputs.data.select(inputs.parts["train"]), column)
-            image_task = ImageTask(tokens_of(tower, captions, inputs.language_of(column)), images)
+            photographs = Photographs(
+                {CAPTIONS: tokens_of(tower, captions, inputs.language_of(column))}, {IMAGES: images}
+            )
             images = None
 
-    return SlotTask(inputs.train_tokens, anchor, images, objective, config.lr, config.seed, image_task, mixed)
+    return SlotRun(
+        pairs=Rows.of_route(inputs.train_tokens, anchor, images),
+        loss=RouteLoss(
+            Objective(config.losses, config.alignment_weight, config.image_weight, weights=config.loss_weights)
+        ),
+        lr=config.lr,
+        seed=config.seed,
+        slot=member.slot,
+        photographs=photographs,
+        mixed=mixed,
+        memory=memory,
+        config=config,
+    )
 
 
 def train_phases(trainer: Trainer, members: Sequence[Member]) -> None:
@@ -186,7 +197,8 @@ def encoded_often(trainer: Trainer, members: Sequence[Member]) -> list[TokenIds]
 def _trained_often(trainer: Trainer, config: ExperimentConfig) -> list[TokenIds]:
     """Return the texts that training encodes repeatedly without dropout, the most frequent first."""
     epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
-    captions = [task.image_task.captions for task in trainer.tasks if task.image_task is not None and epochs]
+    runs = trainer.runs
+    captions = [texts for run in runs if run.photographs and epochs for texts in run.photographs.texts.values()]
     if not epochs and "closed-form" not in config.solvers:
         return captions
-    return captions + [column for task in trainer.tasks for column in task.texts]
+    return captions + [texts for run in runs for texts in run.pairs.texts.values()]

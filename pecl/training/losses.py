@@ -4,18 +4,34 @@ Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with th
 together.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from inspect import signature
 from typing import TypeVar, cast
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from pecl.config import LOSSES, WITH_BANK
 from pecl.errors import ConfigError, not_none
 
 T = TypeVar("T")
+
+# Columns of a route
+QUERY = "query"
+ANCHOR = "anchor"
+IMAGES = "images"
+CAPTIONS = "captions"  # of photographs that are trained on next to text
+BANK = "bank"  # (M, D) frozen anchors, whole in every step
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a loss gets of one step: embeddings (b, D) by column."""
+
+    student: Mapping[str, torch.Tensor]  # by the tower with its adapter, with gradients
+    teacher: Mapping[str, torch.Tensor]  # of the frozen towers
 
 
 @dataclass(frozen=True)
@@ -152,24 +168,39 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     return decorate
 
 
-@dataclass(frozen=True)
-class Objective:
-    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of losses(query, anchor)."""
+class Objective(nn.Module):
+    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of losses(query, anchor).
 
-    losses: tuple[str, ...] = ("mse",)  # names from `config.LOSSES`; their values are added
-    alignment_weight: float = 0.03  # lambda
-    image_weight: float = 1.0  # 1 in the paper; 0 trains on text only
-    logit_scale: float = 100.0  # inverse temperature of the image-query term
-    weights: tuple[float, ...] | None = None  # of each loss; all 1 by default
-    # (M, D) frozen embeddings, on the device of the batch, for losses in `WITH_BANK`
-    bank: torch.Tensor | None = field(default=None, repr=False, compare=False)
+    Args:
+        losses: names from `config.LOSSES`; their values are added.
+        alignment_weight: lambda.
+        image_weight: 1 in the paper; 0 trains on text only.
+        logit_scale: inverse temperature of the image-query term.
+        weights: weight of each loss; all 1 by default.
+    """
 
-    def __call__(
+    def __init__(
+        self,
+        losses: Sequence[str] = ("mse",),
+        alignment_weight: float = 0.03,
+        image_weight: float = 1.0,
+        logit_scale: float = 100.0,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.losses = {name: LOSSES[name] for name in losses}
+        self.alignment_weight = alignment_weight
+        self.image_weight = image_weight
+        self.logit_scale = logit_scale
+        self.weights = list(weights or (1.0,) * len(losses))
+
+    def forward(
         self,
         query: torch.Tensor,
         anchor: torch.Tensor | None,
         images: torch.Tensor | None,
         captions: torch.Tensor | None = None,
+        bank: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the loss of a batch.
 
@@ -179,6 +210,7 @@ class Objective:
             images: (B, D) of the images, or None when `image_weight` is 0.
             captions: (P, D) of the images' captions if the images (P, D) are not those of the
                 queries.
+            bank: (M, D) frozen embeddings for losses in `WITH_BANK`.
         """
         loss = query.new_zeros(())
         if self.image_weight:
@@ -186,13 +218,27 @@ class Objective:
             loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(not_none(images, "images"), of_images)
 
         if anchor is not None:
-            weights = self.weights or (1.0,) * len(self.losses)
-            for name, weight in zip(self.losses, weights, strict=True):
-                bank = (self.bank,) if name in WITH_BANK else ()
-                value = LOSSES[name](query, anchor, images if captions is None else None, *bank)
+            for (name, function), weight in zip(self.losses.items(), self.weights, strict=True):
+                of_bank = (bank,) if name in WITH_BANK else ()
+                value = function(query, anchor, images if captions is None else None, *of_bank)
                 shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
                 if shape != ():
                     raise ConfigError(f'loss: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
                 loss = loss + self.alignment_weight * weight * value
 
         return loss
+
+
+class RouteLoss(nn.Module):
+    """The objective of a route, on the embeddings of its columns."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, views: Views) -> torch.Tensor:
+        """Return the loss of a batch."""
+        anchor = views.student.get(ANCHOR, views.teacher.get(ANCHOR))
+        images = views.teacher.get(IMAGES)
+        captions = views.student.get(CAPTIONS)
+        return self.objective(views.student[QUERY], anchor, images, captions, views.teacher.get(BANK))

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -17,6 +18,8 @@ class SlotAdam:
     so cannot serve a fleet. `scales` has a factor on the learning rate for each parameter, in their
     order.
     """
+
+    tensors_per_parameter: ClassVar[int] = 2  # the two moments
 
     def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:
         self.parameters = list(parameters)
@@ -66,6 +69,8 @@ class SlotAdam:
 
 class Average:
     """The exponential moving average of parameters, which starts at their values: a <- decay a + (1 - decay) p."""
+
+    tensors_per_parameter: ClassVar[int] = 1
 
     def __init__(self, parameters: Sequence[torch.Tensor], decay: float) -> None:
         self.parameters = list(parameters)

@@ -1,9 +1,9 @@
 """`Trainer`: translation-based alignment of S slots over one frozen tower.
 
-A *task* holds the pairs, objective, learning rate and seed of a slot. A batch holds the query and
-anchor rows of all tasks. Each loss uses only the rows of its own task, so no gradient crosses
-slots. S = 1 is ordinary training. Several tasks, one per language, may share a slot: their losses
-are summed, which trains one adapter for all languages (`joint`).
+A `SlotRun` holds the pairs, loss, learning rate and seed of a run. A batch holds the rows of all
+runs. Each loss uses only the rows of its own run, so no gradient crosses slots. S = 1 is ordinary
+training. Several runs, one per language, may share a slot: their losses are summed, which trains
+one adapter for all languages (`joint`).
 
 Random draws depend only on seed and step: the order of an epoch comes from (seed, epoch), dropout
 from (seed of the slot, step). A killed run therefore resumes at its last saved step and ends with
@@ -22,21 +22,19 @@ import numpy as np
 import torch
 
 from pecl.adapters.adapter import Adapter
-from pecl.config import ExperimentConfig
 from pecl.encoders.dropout import row_seeds, use_row_dropout
-from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.memory import to_device
-from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, not_none
 from pecl.files.progress import Bar
 from pecl.machine import peak_memory_mb
-from pecl.training.batch import ANCHOR, CAPTIONS, QUERY, make_batch
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import SINGLE, ProcessGroup
+from pecl.training.losses import Views
 from pecl.training.optimizer import Average, SlotAdam
 from pecl.training.schedule import Schedule
+from pecl.training.share import Share, embed_share
+from pecl.training.slot_run import Batch, Rows, RunBatch, SlotRun, derived_seed, random_order
 from pecl.training.state import SlotRecord, restore_state, save_state, saved_step
-from pecl.training.task import Share, SlotTask, derived_seed, embed_share, random_order
 
 logger = logging.getLogger(__name__)
 
@@ -49,58 +47,55 @@ class Trainer:
     """Trains the slots of an adapter, and lets fresh slots choose tokens of their texts first.
 
     Args:
-        tower: the text tower that `adapter` is attached to.
-        adapter: the slots, one per task unless `slot_of` is given.
-        tasks: pairs and objectives; all of one size.
+        adapter: the slots, on their tower.
+        runs: one run per slot, or several, which then have the same learning rate; all with as many
+            pairs.
         schedule: epochs, batch size, validation cadence, dropout.
         validate: returns the validation scores of slots, higher is better; NaN for diverged
             weights.
+        optimizer: updates the adapter's parameters; Adam by default.
         state_path: file for the state of the unfinished training, or None to keep none.
-        slot_of: the slot of each task; tasks of one slot have the same learning rate.
         processes: the processes that share each batch; this is rank 0.
         callbacks: called at the moments of the training, see `Callback`.
-        runs: the config of the run of each task, for the callbacks.
     """
 
     def __init__(
         self,
-        tower: MultilingualTextEncoder,
         adapter: Adapter,
-        tasks: Sequence[SlotTask],
+        runs: Sequence[SlotRun],
         schedule: Schedule,
         validate: Callable[[Sequence[int]], Sequence[float]],
+        *,
+        optimizer: SlotAdam | None = None,
         state_path: str | Path | None = None,
-        slot_of: Sequence[int] | None = None,
         processes: ProcessGroup = SINGLE,
         callbacks: Sequence[Callback] = (),
-        runs: Sequence[ExperimentConfig] = (),
     ) -> None:
-        self.slot_of = list(range(len(tasks)) if slot_of is None else slot_of)
-        sizes = [len(task) for task in tasks]
-        if set(self.slot_of) != set(range(adapter.num_slots)) or len(set(sizes)) != 1:
-            raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
+        sizes = [len(run.pairs) for run in runs]
+        if {run.slot for run in runs} != set(range(adapter.num_slots)) or len(set(sizes)) != 1:
+            raise ConfigError(f"runs: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         if not adapter.parameters():
             raise ConfigError(WITHOUT_PARAMETERS)
 
-        self.tower = tower
+        self.tower = adapter.tower
         self.adapter = adapter
-        self.tasks = list(tasks)
+        self.runs = list(runs)
         self.schedule = schedule
         self.validate = validate
         self.state_path = None if state_path is None else Path(state_path)
         self.processes = processes
         self.callbacks = list(callbacks)
-        self.runs = list(runs)
 
         for slot in range(adapter.num_slots):
-            tasks_of_slot = [task for task, owner in zip(tasks, self.slot_of, strict=True) if owner == slot]
-            adapter.choose(slot, [texts for task in tasks_of_slot for texts in task.vocabulary_texts])
+            first, *others = self.runs_of(slot)
+            for run in others:
+                run.record = first.record
+            adapter.choose(slot, [texts for run in (first, *others) for texts in run.vocabulary_texts])
 
-        use_row_dropout(tower, tower.dropout_seeds)
+        use_row_dropout(self.tower, self.tower.dropout_seeds)
 
-        self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
+        self.optimizer = optimizer or SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
         self.average: Average | None = None
-        self.records = [SlotRecord() for _ in range(adapter.num_slots)]
         self.total_steps = schedule.steps(sizes[0])
         if adapter.steps is not None:
             adapter.steps.begin(self.total_steps)
@@ -109,10 +104,10 @@ class Trainer:
         self.saved_step = 0 if self.state_path is None else saved_step(self.state_path)
         self.seconds = 0.0
         # caches those of one epoch
-        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)
+        self._order = lru_cache(len({run.seed for run in runs}))(random_order)
         # (S,) sum of losses since the last validation, on the tower's device; read only at
         # validations
-        self._recent = torch.zeros(adapter.num_slots, device=tower.device)
+        self._recent = torch.zeros(adapter.num_slots, device=self.tower.device)
         self._recent_steps = 0
 
     @property
@@ -120,9 +115,18 @@ class Trainer:
         """Whether a saved state exists."""
         return self.state_path is not None and self.state_path.exists()
 
-    def first_task(self, slot: int) -> SlotTask:
-        """Return the first task of a slot: its seed is that of the slot, and all tasks of a slot have one rate."""
-        return self.tasks[self.slot_of.index(slot)]
+    @property
+    def records(self) -> list[SlotRecord]:
+        """The record of each slot."""
+        return [self.first_run(slot).record for slot in range(self.adapter.num_slots)]
+
+    def runs_of(self, slot: int) -> list[SlotRun]:
+        """Return the runs of a slot."""
+        return [run for run in self.runs if run.slot == slot]
+
+    def first_run(self, slot: int) -> SlotRun:
+        """Return the first run of a slot: its seed is that of the slot, and all runs of a slot have one rate."""
+        return next(run for run in self.runs if run.slot == slot)
 
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record per slot.
@@ -171,7 +175,7 @@ class Trainer:
     def train_step(self) -> torch.Tensor:
         """Take one step and return the loss of every slot, (S,), on the tower's device."""
         learns = [record.learns for record in self.records]
-        losses = self.losses(self.batch_indices(self.step))
+        losses = self.losses(self.batch(self.step))
 
         self.optimizer.zero_grad()
         steps = self.adapter.steps
@@ -194,54 +198,49 @@ class Trainer:
 
     def learning_rate(self, slot: int) -> float:
         """Return the learning rate of a slot in the next step; 0 if it has stopped."""
-        rate = self.schedule.rate(self.step, self.total_steps)
-        return self.first_task(slot).lr * rate * self.records[slot].learns
+        run = self.first_run(slot)
+        return run.lr * self.schedule.rate(self.step, self.total_steps) * run.record.learns
 
-    def batch_indices(self, step: int) -> list[list[int]]:
-        """Return, for every task, the pairs of `step` (counted from 0)."""
-        pairs = len(self.tasks[0])
+    def batch(self, step: int) -> Batch:
+        """Return the rows of `step`, counted from 0, of the runs that learn."""
+        return Batch([self._rows_of(run, step) for run in self.runs if run.record.learns])
+
+    def _rows_of(self, run: SlotRun, step: int) -> RunBatch:
         size = self.schedule.batch_size
-        epoch, number = divmod(step, math.ceil(pairs / size))
-        orders = [self._order(pairs, task.seed, "order", epoch) for task in self.tasks]
-        return [order[number * size : (number + 1) * size].tolist() for order in orders]
+        epoch, number = divmod(step, math.ceil(len(run.pairs) / size))
+        order = self._order(len(run.pairs), run.seed, "order", epoch)
+        pairs = order[number * size : (number + 1) * size].tolist()
+        photographs = [] if run.photographs is None else run.photographs.batch(step, size, run.seed)
+        return RunBatch(run, pairs, photographs)
 
-    def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the loss (S,) of every slot on the given pairs of its tasks, with the dropout of the current step."""
-        learning = [number for number, slot in enumerate(self.slot_of) if self.records[slot].learns]
-        pairs = [(number, indices[number]) for number in learning]
-        batch = make_batch(self.tasks, self.slot_of, pairs, self.step, self.schedule.batch_size)
+    def losses(self, batch: Batch) -> torch.Tensor:
+        """Return the loss (S,) of every slot on a batch, with the dropout of the current step."""
+        parts = batch.split(self._embed(batch.token_ids, batch.slots))  # (R, D) -> (b, D) by run and column
+        losses = [part.run.loss(self._views(part, student)) for part, student in zip(batch.runs, parts, strict=True)]
 
-        parts = batch.split(self._embed(batch.token_ids, batch.slots))  # (R, D) -> (b, D) by task and column
-        pairs_of = {(block.task, block.column): block.pairs for block in batch.blocks}
+        slots = to_device(torch.tensor([part.run.slot for part in batch.runs]), self.tower.device)
+        by_run = torch.stack(losses)  # (number of runs,)
+        return by_run.new_zeros(self.adapter.num_slots).index_add(0, slots, by_run)  # (S,)
 
-        losses = []
-        for number in learning:
-            task = self.tasks[number]
-            query = parts[number, QUERY]
-            rows = pairs_of[number, QUERY]
+    def _views(self, part: RunBatch, student: Mapping[str, torch.Tensor]) -> Views:
+        """Return the embeddings of a run's rows, those of the frozen towers on the tower's device."""
+        dtype = next(iter(student.values())).dtype
 
-            if task.anchor_texts is None:
-                anchor = self._rows(task.frozen_anchor, rows, query.dtype)
-            else:
-                anchor = parts[number, ANCHOR]
+        def rows_of(rows: Rows, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+            return {
+                name: to_device(embeddings[indices].to(dtype), self.tower.device)
+                for name, embeddings in rows.embeddings.items()
+            }
 
-            if task.image_task is None:
-                captions = None
-                images = self._rows(task.images, rows, query.dtype)
-            else:
-                captions = parts[number, CAPTIONS]
-                images = self._rows(task.image_task.images, pairs_of[number, CAPTIONS], query.dtype)
-
-            losses.append(task.objective(query, anchor, images, captions))
-
-        slots = to_device(torch.tensor([self.slot_of[number] for number in learning]), self.tower.device)
-        by_task = torch.stack(losses)  # (T,)
-        return by_task.new_zeros(len(self.records)).index_add(0, slots, by_task)  # (S,)
+        teacher = rows_of(part.run.pairs, part.pairs)
+        if part.run.photographs is not None:
+            teacher |= rows_of(part.run.photographs, part.photographs)
+        return Views(student, {**teacher, **part.run.memory})
 
     def _embed(self, token_ids: list[list[int]], slots: list[int]) -> torch.Tensor:
         """Return the embeddings (R, D) of the rows of a batch; several processes embed a share each."""
         # for modules that do not draw per row
-        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)
+        seed = self.runs[0].seed + 1_000_003 * (self.step + 1)
         share = Share(token_ids, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
             self.processes.send({"do": "embed", "share": vars(share)})
@@ -256,20 +255,9 @@ class Trainer:
         of_rows = np.asarray(slots)
         for slot in dict.fromkeys(slots):
             is_of_slot = of_rows == slot
-            seed = derived_seed(self.first_task(slot).seed, "dropout", self.step)
+            seed = derived_seed(self.first_run(slot).seed, "dropout", self.step)
             seeds[is_of_slot] = row_seeds(seed, int(is_of_slot.sum()))
         return seeds
-
-    def _rows(
-        self,
-        embeddings: torch.Tensor | Embeddings | None,
-        rows: Sequence[int],
-        dtype: torch.dtype,
-    ) -> torch.Tensor | None:
-        """Return rows (b, D) of frozen embeddings on the tower's device."""
-        if embeddings is None:
-            return None
-        return to_device(embeddings[rows].to(dtype), self.tower.device)
 
     def _note(self, losses: torch.Tensor) -> None:
         """Add the losses (S,) of the step that was taken, and call the callbacks."""
@@ -350,7 +338,7 @@ class Trainer:
 
     def _last_rate(self, slot: int) -> float:
         """Return the learning rate of a slot in the step that was taken last."""
-        return self.first_task(slot).lr * self.schedule.rate(self.step - 1, self.total_steps)
+        return self.first_run(slot).lr * self.schedule.rate(self.step - 1, self.total_steps)
 
     def _leave_diverged(self, losses: Sequence[float]) -> None:
         """Drop slots whose loss is not finite."""
@@ -361,7 +349,7 @@ class Trainer:
     def _leave(self, slot: int, reason: str) -> None:
         """Drop a slot that diverged."""
         record = self.records[slot]
-        lr = self.first_task(slot).lr
+        lr = self.first_run(slot).lr
         record.stopped = self.step
         record.diverged = f"training diverged by step {self.step}: {reason}; choose a smaller learning rate than {lr:g}"
         logger.warning("slot %d: %s", slot, record.diverged)
@@ -375,11 +363,12 @@ class Trainer:
     def _events(self, metrics: Mapping[int, Mapping[str, float]]) -> list[Event]:
         """Return an event for each run whose slot has metrics."""
         events = []
-        for config, slot in zip(self.runs, self.slot_of, strict=True):
-            if slot in metrics:
-                stop = partial(self._stop, slot)
-                prune = partial(self._stop, slot, is_pruned=True)
-                events.append(Event(config, slot, self.step, self.total_steps, metrics[slot], stop, prune))
+        for run in self.runs:
+            if run.slot in metrics:
+                config = not_none(run.config, "config")
+                stop = partial(self._stop, run.slot)
+                prune = partial(self._stop, run.slot, is_pruned=True)
+                events.append(Event(config, run.slot, self.step, self.total_steps, metrics[run.slot], stop, prune))
         return events
 
     def _stop(self, slot: int, is_pruned: bool = False) -> None:
@@ -414,7 +403,6 @@ class Trainer:
 
     def _write_state(self, path: Path) -> None:
         progress = {
-            "runs": [config.run_id() for config in self.runs],
             "step": self.step,
             "seconds": self.seconds,
             "recent_steps": self._recent_steps,
@@ -427,7 +415,9 @@ class Trainer:
     def _restore(self) -> None:
         """Continue from the saved state."""
         assert self.state_path is not None
-        self.records, progress = restore_state(self.state_path, self._state_tensors())
+        records, progress = restore_state(self.state_path, self._state_tensors())
+        for run in self.runs:
+            run.record = records[run.slot]
         if self.adapter.steps is not None:
             rest = progress["rest"]
             self.adapter.steps.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in rest.items()})

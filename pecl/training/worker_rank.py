@@ -13,7 +13,7 @@ from pecl.encoders.towers import Towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import PeclError, ReportedElsewhereError, RunError
 from pecl.training.distributed import ProcessGroup
-from pecl.training.task import Share, embed_share
+from pecl.training.share import Share, embed_share
 
 LoadOnce = Callable[[Sequence[Any], bool], Towers]  # `pecl.experiment.towers.load_towers_once`
 

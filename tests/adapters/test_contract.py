@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.adapter_towers import batch_of, filled, tower_of
-from helpers.small_training import task, trainer
+from helpers.small_training import slot_run, trainer
 from helpers.tiny import sentences, tiny_tokenizer, tiny_tower
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
@@ -155,7 +155,7 @@ def test_gradient_reaches_every_parameter_and_nothing_else(tower, spec):
 
 
 def test_learning_rate_scales_are_those_of_each_method(tower):
-    run = trainer(tower, [task(tower)], configs=parse_adapter("lora+prefix+head:lr_scale=0.25"))
+    run = trainer(tower, [slot_run(tower)], configs=parse_adapter("lora+prefix+head:lr_scale=0.25"))
     scales = run.adapter.learning_rate_scales()
     assert list(scales) == [name for name, _ in run.adapter.named_parameters()]  # the optimizer goes by their order
     assert {name: scale for name, scale in scales.items() if scale != 1} == dict.fromkeys(HEAD, 0.25)

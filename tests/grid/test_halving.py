@@ -204,7 +204,7 @@ def test_a_run_that_diverges_in_each_grid_lets_no_pruned_run_train_again(configs
     leave_diverged = Trainer._leave_diverged
 
     def with_nan(trainer, losses):
-        too_fast = [trainer.first_task(slot).lr == RATES[0] for slot in range(len(losses))]
+        too_fast = [trainer.first_run(slot).lr == RATES[0] for slot in range(len(losses))]
         leave_diverged(
             trainer, [math.nan if diverges else loss for diverges, loss in zip(too_fast, losses, strict=True)]
         )

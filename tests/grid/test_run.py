@@ -149,7 +149,7 @@ def test_a_failed_run_is_part_of_the_one_json_document(small, capsys):
 @contextmanager
 def no_luck():
     """Let every training fail."""
-    with patch("pecl.experiment.fleet_training.make_task", side_effect=RuntimeError("no luck")) as tried:
+    with patch("pecl.experiment.fleet_training.make_run", side_effect=RuntimeError("no luck")) as tried:
         yield tried
 
 

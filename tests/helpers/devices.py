@@ -6,13 +6,13 @@ import torch
 import pecl.encoders.store
 import pecl.experiment.towers
 from helpers.small_experiment import tiny_image_tower, use_towers
-from helpers.small_training import task, trainer
+from helpers.small_training import slot_run, trainer
 from helpers.tiny import tiny_tower
 from pecl.adapters.spec import parse_adapter
 from pecl.results.result import TrainingResult
 from pecl.training.schedule import Schedule
 
-LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
+LAYOUTS = {"one slot": (1, False), "a fleet": (2, False), "two runs of one slot": (2, True)}  # runs, in one slot
 
 
 def close(found, expected):
@@ -22,15 +22,14 @@ def close(found, expected):
 def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="student", spec="lora", dropout=False, **more):
     """A training on tiny towers: one epoch of three steps, validated after the second and the third.
 
-    `more` are arguments of the trainer; `schedule` those of the schedule, `change` what becomes of each task.
+    `more` are arguments of the trainer; `schedule` those of the schedule, `change` what becomes of each run.
     """
-    schedule, change = more.pop("schedule", {}), more.pop("change", lambda task: task)
-    count, slot_of = LAYOUTS[layout]
+    schedule, change = more.pop("schedule", {}), more.pop("change", lambda run: run)
+    count, joint = LAYOUTS[layout]
     tower = tiny_tower(architecture).to(device)
-    tasks = [task(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
+    runs = [slot_run(tower, seed=1 + i, lr=1e-2 / (1 if joint else 1 + i), anchor=anchor) for i in range(count)]
     schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout, **schedule)
-    seeds = [1] if slot_of else None
-    return trainer(tower, [*map(change, tasks)], schedule, parse_adapter(spec), seeds, slot_of=slot_of, **more)
+    return trainer(tower, [*map(change, runs)], schedule, parse_adapter(spec), joint, **more)
 
 
 def trained(run):

@@ -5,7 +5,7 @@ import resource
 import pytest
 import torch
 from helpers.interrupted import interrupted_after
-from helpers.small_training import task, trainer
+from helpers.small_training import slot_run, trainer
 from helpers.tiny import tiny_tower
 
 from pecl.config import make_config
@@ -35,9 +35,9 @@ for moment in MOMENTS:
 
 def run_of(slots=1, callbacks=(), **options):
     tower = tiny_tower()
-    tasks = [task(tower, seed=slot + 1, lr=10.0 ** -(slot + 2)) for slot in range(slots)]
-    runs = [make_config({"language": "de", "seed": slot + 1}) for slot in range(slots)]
-    return trainer(tower, tasks, callbacks=callbacks, runs=runs, **options)
+    configs = [make_config({"language": "de", "seed": slot + 1}) for slot in range(slots)]
+    runs = [slot_run(tower, config.seed, 10.0 ** -(config.seed + 1), config=config) for config in configs]
+    return trainer(tower, runs, callbacks=callbacks, **options)
 
 
 def schedule(**options):

@@ -22,7 +22,8 @@ from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.memory import to_device
 from pecl.experiment.evaluation import evaluate
 from pecl.experiment.run import train
-from pecl.training.losses import Objective
+from pecl.training.losses import BANK, Objective, RouteLoss
+from pecl.training.slot_run import Rows
 
 ARCHITECTURES = ("xlm-roberta", "bert")
 # What each kind needs next to its name: sizes that fit the tiny tower, and something to train.
@@ -81,7 +82,7 @@ def test_what_waits_for_the_device_is_noted(fake_device):
 # Training
 
 
-def two_steps_as_on_the_cpu(fake_device, *arguments, change=lambda device: lambda task: task, **options):
+def two_steps_as_on_the_cpu(fake_device, *arguments, change=lambda device: lambda run: run, **options):
     """Take two steps on both devices, and check that none on the fake one waits."""
     run, reference = (
         run_of(device, *arguments, change=change(device), **options) for device in (fake_device.device, "cpu")
@@ -111,21 +112,17 @@ def test_every_anchor_and_layout_trains_as_on_the_cpu_and_no_step_waits(fake_dev
 def test_every_alignment_trains_as_on_the_cpu_and_no_step_waits(fake_device, name):
     def change(device):
         bank = torch.randn(6, 8, generator=torch.Generator().manual_seed(5)).to(device)
-        return lambda task: replace(task, objective=Objective((name,), 0.5, bank=bank))
+        return lambda run: replace(run, loss=RouteLoss(Objective((name,), 0.5)), memory={BANK: bank})
 
     two_steps_as_on_the_cpu(fake_device, anchor="frozen", layout="a fleet", change=change)
 
 
 @pytest.mark.parametrize("anchor", ["student", "frozen"])
 def test_pairs_in_files_train_as_on_the_cpu_and_no_step_waits(fake_device, tmp_path, anchor):
-    def stored(task):
-        anchors = (
-            TokenStore.write(tmp_path / "anchor", task.anchor)
-            if anchor == "student"
-            else Embeddings.write(tmp_path / "anchor", [task.anchor])
-        )
-        query = TokenStore.write(tmp_path / "query", task.query)
-        return replace(task, query=query, anchor=anchors, images=Embeddings.write(tmp_path / "images", [task.images]))
+    def stored(run):
+        texts = {name: TokenStore.write(tmp_path / name, texts) for name, texts in run.pairs.texts.items()}
+        embeddings = {name: Embeddings.write(tmp_path / name, [rows]) for name, rows in run.pairs.embeddings.items()}
+        return replace(run, pairs=Rows(texts, embeddings))
 
     two_steps_as_on_the_cpu(fake_device, anchor=anchor, change=lambda device: stored)
 

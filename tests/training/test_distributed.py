@@ -7,7 +7,7 @@ import cloudpickle
 import pytest
 import torch
 from helpers.grid_processes import CONTEXT, Forked
-from helpers.small_training import CONFIGS, task
+from helpers.small_training import CONFIGS, slot_run
 from helpers.tiny import tiny_tower
 from helpers.together import call_pickled, meeting_point, set_place
 
@@ -56,14 +56,12 @@ def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1
     if processes.rank:
         return run_worker(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
     tower = tiny_tower()
-    tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
-    seeds = [one.seed for one in tasks]
+    runs = [slot_run(tower, seed=1 + i, anchor=anchor, lr=lr, slot=i) for i in range(slots)]
+    seeds = [run.seed for run in runs]
     adapter = attach(tower, CONFIGS, seeds=seeds)
     schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
-    run = Trainer(
-        tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), None, None, processes
-    )
+    run = Trainer(adapter, runs, schedule, lambda asked: [float(next(scores))] * len(asked), processes=processes)
     with processes.leading([]):
         set_up_workers(processes, **SETUP, adapter=(describe(CONFIGS), None, None), seeds=seeds)
         records = run.run()

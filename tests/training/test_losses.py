@@ -113,12 +113,12 @@ def test_each_loss_has_its_weight_and_match_the_bank():
     assert config.losses == ("mse", "match", "gram_mse")
     assert config.loss_weights == (1.0, 0.1, 1.0)
     query, anchor, bank = (torch.randn(n, 8) for n in (5, 5, 9))
-    total = Objective(config.losses, 0.5, 0.0, weights=config.loss_weights, bank=bank)
+    total = Objective(config.losses, 0.5, 0.0, weights=config.loss_weights)
     by_hand = 0.5 * (
         (query - anchor).square().mean() + 0.1 * match(query, anchor, None, bank) + gram_mse(query, anchor)
     )
-    torch.testing.assert_close(total(query, anchor, None), by_hand)
-    assert not torch.isclose(total(query, anchor, None), Objective(("mse",), 0.5, 0.0)(query, anchor, None))
+    torch.testing.assert_close(total(query, anchor, None, bank=bank), by_hand)
+    assert not torch.isclose(total(query, anchor, None, bank=bank), Objective(("mse",), 0.5, 0.0)(query, anchor, None))
 
 
 @pytest.mark.usefixtures("registries")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from helpers.interrupted import interrupted_after
-from helpers.small_training import CONFIGS, task
+from helpers.small_training import CONFIGS, slot_run
 from helpers.tiny import tiny_tower
 from torch import nn
 
@@ -28,7 +28,7 @@ def test_the_optimizer_is_given_the_rate(monkeypatch):
 
 def trainer(schedule, validate=lambda slots: [0.5], state_path=None):
     tower = tiny_tower()
-    return Trainer(tower, attach(tower, CONFIGS), [task(tower)], schedule, validate, state_path)
+    return Trainer(attach(tower, CONFIGS), [slot_run(tower)], schedule, validate, state_path=state_path)
 
 
 # --- the moving average
@@ -80,8 +80,8 @@ def test_the_average_of_a_slot_that_stops_early_stays_that_of_its_run_alone():
             return [scores[seeds[slot]] for slot in slots]
 
         schedule = Schedule(epochs=4, batch_size=5, eval_every=2, dropout=False, ema=0.6, patience=1)
-        tasks = [task(tower, seed=seed) for seed in seeds]
-        run = Trainer(tower, adapter, tasks, schedule, validate)
+        runs = [slot_run(tower, seed=seed, slot=slot) for slot, seed in enumerate(seeds)]
+        run = Trainer(adapter, runs, schedule, validate)
         run.run()
         return run.step, adapter.slot_state(0)
 

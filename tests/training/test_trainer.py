@@ -1,21 +1,20 @@
-from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from helpers.small_training import PAIRS, task, trainer
+from helpers.small_training import PAIRS, slot_run, trainer
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.spec import parse_adapter
-from pecl.training.losses import ContrastiveLoss, mse
+from pecl.training.losses import ANCHOR, CAPTIONS, IMAGES, QUERY, ContrastiveLoss, mse
 from pecl.training.schedule import Schedule
-from pecl.training.task import ImageTask
+from pecl.training.slot_run import Batch, Photographs, RunBatch
 
 
 def run_of(*seeds, schedule=None, **options):
     """A training of one slot for each seed."""
     tower = tiny_tower()
-    return trainer(tower, [task(tower, seed=seed) for seed in seeds], schedule, **options)
+    return trainer(tower, [slot_run(tower, seed=seed) for seed in seeds], schedule, **options)
 
 
 OPTIONS = [{"seed": 1}, {"seed": 1, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none"}]
@@ -31,10 +30,10 @@ def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
 
     def losses(options):
         tower = tiny_tower()
-        run = trainer(tower, [task(tower, **{"lr": 1e-3, **one}) for one in options], schedule, configs)
+        run = trainer(tower, [slot_run(tower, **{"lr": 1e-3, **one}) for one in options], schedule, configs)
         found = []
         for step in range(run.total_steps):
-            found.append((run.batch_indices(step), run.train_step()))
+            found.append(([list(part.pairs) for part in run.batch(step).runs], run.train_step()))
         assert len(found) == steps
         return [indices for indices, _ in found], torch.stack([loss for _, loss in found])  # (steps, S)
 
@@ -47,7 +46,7 @@ def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
 
 def test_every_epoch_sees_every_pair_once_in_a_new_order():
     run = run_of(1)
-    epochs = [[i for step in range(3 * e, 3 * e + 3) for i in run.batch_indices(step)[0]] for e in range(3)]
+    epochs = [[i for step in range(3 * e, 3 * e + 3) for i in run.batch(step).runs[0].pairs] for e in range(3)]
     assert all(sorted(epoch) == list(range(PAIRS)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
@@ -56,45 +55,49 @@ def test_every_epoch_sees_every_pair_once_in_a_new_order():
 
 
 def beside_text(tower, seed=1, anchor="frozen"):
-    """Return a task of text, and seven pairs with a photograph next to it."""
+    """Return a run on text, and seven captioned photographs next to it."""
     generator = torch.Generator().manual_seed(seed)
-    photographs = ImageTask(
-        tower.tokenize(sentences(7, seed=30 + seed)), torch.randn(7, tower.embedding_dim, generator=generator)
+    photographs = Photographs(
+        {CAPTIONS: tower.tokenize(sentences(7, seed=30 + seed))},
+        {IMAGES: torch.randn(7, tower.embedding_dim, generator=generator)},
     )
-    return replace(task(tower, seed=seed, anchor=anchor), images=None, image_task=photographs)
+    run = slot_run(tower, seed=seed, anchor=anchor, photographs=photographs)
+    del run.pairs.embeddings[IMAGES]
+    return run
 
 
 @pytest.mark.parametrize("anchor", ["frozen", "student"])
 def test_a_step_is_of_a_batch_of_text_and_one_of_photographs(anchor):
     tower = tiny_tower()
     run = trainer(tower, [beside_text(tower, anchor=anchor)])
-    (learned,) = run.tasks
+    (learned,) = run.runs
+    pairs, photographs = learned.pairs, learned.photographs
     for _ in range(3):
-        (chosen,) = run.batch_indices(run.step)
-        neighbour = learned.image_task.batch(run.step, run.schedule.batch_size, learned.seed)
+        (part,) = run.batch(run.step).runs
+        chosen, neighbour = part.pairs, photographs.batch(run.step, run.schedule.batch_size, learned.seed)
         embed = lambda ids, rows: tower.encode_token_ids([ids[row] for row in rows])  # noqa: E731
-        query = embed(learned.query, chosen)
-        target = learned.anchor[chosen] if anchor == "frozen" else embed(learned.anchor, chosen)
-        captions, images = embed(learned.image_task.captions, neighbour), learned.image_task.images[neighbour]
+        query = embed(pairs.texts[QUERY], chosen)
+        target = pairs.embeddings[ANCHOR][chosen] if anchor == "frozen" else embed(pairs.texts[ANCHOR], chosen)
+        captions, images = embed(photographs.texts[CAPTIONS], neighbour), photographs.embeddings[IMAGES][neighbour]
         clip = ContrastiveLoss()(images, captions)
         torch.testing.assert_close(run.train_step()[0], clip + 0.5 * mse(query, target), rtol=1e-4, atol=1e-5)
 
 
 def test_slots_with_photographs_equal_separate_runs():
-    def final_states(*tasks):
+    def final_states(*makers):
         tower = tiny_tower()
-        run = trainer(tower, [make(tower) for make in tasks])
+        run = trainer(tower, [make(tower) for make in makers])
         run.run()
-        return [run.adapter.slot_state(slot) for slot in range(len(tasks))]
+        return [run.adapter.slot_state(slot) for slot in range(len(makers))]
 
-    tasks = task, partial(beside_text, seed=2), partial(beside_text, seed=3, anchor="student")
-    single = [state for one in tasks for state in final_states(one)]
-    torch.testing.assert_close(final_states(*tasks), single, rtol=1e-4, atol=2e-5)
+    makers = slot_run, partial(beside_text, seed=2), partial(beside_text, seed=3, anchor="student")
+    single = [state for one in makers for state in final_states(one)]
+    torch.testing.assert_close(final_states(*makers), single, rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize(("count", "size", "steps"), [(7, 3, 2), (2, 5, 1)])
 def test_photographs_come_again_in_new_orders_and_full_batches(count, size, steps):
-    photographs = ImageTask([[1]] * count, torch.zeros(count, 2))
+    photographs = Photographs({CAPTIONS: [[1]] * count}, {IMAGES: torch.zeros(count, 2)})
     rounds = [[photographs.batch(steps * i + j, size, seed=4) for j in range(steps)] for i in range(12)]
     for one in rounds:
         assert all(len(batch) == min(size, count) for batch in one)
@@ -106,13 +109,13 @@ def test_photographs_come_again_in_new_orders_and_full_batches(count, size, step
 def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
     def loss(dropout=True, seed=1, step=0, drawn_before=0):
         run = run_of(1, schedule=Schedule(1, 5, 2, dropout))
-        run.tasks = [replace(run.tasks[0], seed=seed)]
+        run.runs[0].seed = seed
         with torch.no_grad():  # the initial adapter is the identity for every seed, and the pairs stay the same
             for name, parameter in run.adapter.named_parameters():
                 parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter) / 10 + ("weight" in name))
         run.step = step
         torch.manual_seed(drawn_before)
-        return run.losses([[0, 1, 2, 3, 4]]).item()
+        return run.losses(Batch([RunBatch(run.runs[0], [0, 1, 2, 3, 4], [])])).item()
 
     assert loss() == loss() == loss(drawn_before=7)
     assert len({loss(), loss(seed=2), loss(step=1), loss(step=2), loss(dropout=False)}) == 5
@@ -121,10 +124,8 @@ def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
 
 def diverging(run, slot, step):
     """Let the loss of `slot` become infinite in `step`, counted from 1."""
-    plain = run.tasks[slot].objective
-    run.tasks[slot] = replace(
-        run.tasks[slot], objective=lambda *given: plain(*given) * (float("inf") if run.step + 1 == step else 1)
-    )
+    plain = run.runs[slot].loss
+    run.runs[slot].loss = lambda views: plain(views) * (float("inf") if run.step + 1 == step else 1)
     return run
 
 
