@@ -19,6 +19,7 @@ from pecl.language.reading import read_texts
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
+_MOST_CHARACTERS = 1000  # of a text, which suffice: lingua's time grows with the square of a word's length
 LOOKED_AT = 30  # pairs of a source, evenly spread, whose language is detected
 # prior odds, against 1 for any other language
 _ENGLISH = 5
@@ -107,7 +108,7 @@ def guess_languages(
     """
     if not can_guess():
         raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")
-    return [_guess(normalize_text(text), preferred, among) for text in texts]
+    return [_guess(normalize_text(text[:_MOST_CHARACTERS]), preferred, among) for text in texts]
 
 
 def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> LanguageGuess:

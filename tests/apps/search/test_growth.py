@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 from helpers.metadata import photograph
+from helpers.reading import restored
 from helpers.small_experiment import tiny_towers
 
 import pecl
@@ -14,7 +15,6 @@ from pecl.apps.search.dates import find_days
 from pecl.apps.search.options import IndexOptions
 from pecl.language.language_guess import guess_languages
 from pecl.language.normalization import normalize_text
-from pecl.language.restoring import restored
 
 # Texts are these parts, over and over: dates, parts of dates, words of ranges, words with and without marks,
 # capitals, names of the album, and letters of scripts without spaces
