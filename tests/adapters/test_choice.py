@@ -7,10 +7,11 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 
 import pecl.adapters.ready
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.choice import AdapterChoice, KnownAdapters, load_bank
+from pecl.adapters.choice import AdapterChoice, KnownAdapters
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
+from pecl.backends.loading import load_bank
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError, WeightsError
 from pecl.language.languages import way_to_adapter
