@@ -4,11 +4,13 @@
     python benchmarks/peers.py --captions 100 --photographs 16    few items, on a busy machine
     python benchmarks/peers.py --ways pecl-fp32,timm --json peers.json
 
-All ways have the weights of the mini pair. Each runs in a process of its own, because thread pools
-disturb each other. The ways take turns, and the best round of each counts. On one thread, seconds
-are CPU seconds. Captions are encoded in batches of 64 sorted by length; a query is one caption.
-OpenVINO and onnxruntime run the graphs that `pecl export onnx` writes; the ways pecl-openvino are
-pecl with `--backend openvino`. They need `pip install -e '.[openvino,export]'`.
+All ways have the weights of the mini pair. The rounds interleave the ways, each in its own process,
+because thread pools disturb each other; the best round of each counts. On one thread, seconds are
+CPU seconds. Captions are encoded in batches of 64 sorted by length; a query is one caption.
+Photographs are decoded and resized before. pecl embeds texts by a bank of two languages, as
+`pecl.load_bank` returns it: the way `pecl` has no option, the others name a precision or PyTorch.
+OpenVINO and onnxruntime run the graphs that `pecl export onnx` writes, without an adapter. They need
+`pip install -e '.[openvino,export]'`.
 """
 
 from __future__ import annotations
@@ -27,11 +29,10 @@ from typing import Any
 
 import torch
 from figures import seconds
-from PIL import Image
 
+import pecl
 from pecl.apps.export.onnx import TEXT_FILE, VISION_FILE, export_onnx
-from pecl.backends import OPENVINO, TORCH
-from pecl.backends.loading import load_towers as load_towers_on
+from pecl.backends import TORCH
 from pecl.data.scenes import load_scenes
 from pecl.encoders.batches import batches
 from pecl.encoders.towers import load_towers
@@ -42,11 +43,13 @@ from pecl.machine import BF16, FP32, peak_memory_mb
 BATCH = 64  # captions
 PHOTOGRAPHS = 4  # in a batch
 QUERIES = 15
+LANGUAGES = ("cs", "de")
+CAPTIONS = 800  # of each language, at most
 NAMES = ("captions", "photographs", "threads")  # flags that every process gets
 WIDTHS = (11, 10, 14, 7)  # of the columns
 
 EmbedText = Callable[[Sequence[str]], Any]
-EmbedImages = Callable[[Sequence[Image.Image]], Any]
+EmbedImages = Callable[[torch.Tensor], Any]  # pixels (N, 3, H, W)
 Graph = Callable[[dict[str, Any]], Any]
 
 
@@ -60,10 +63,25 @@ class Speed:
     memory_mib: float
 
 
-def by_pecl(precision: str, backend: str = TORCH) -> tuple[EmbedText, EmbedImages]:
-    """Return the functions of pecl's own towers."""
-    towers = load_towers_on("mini", precision=precision, backend=backend)
-    return towers.text.encode_text, towers.image.encode_image
+def captions_of(language: str) -> list[str]:
+    """Return captions of drawn scenes."""
+    return load_scenes(language, size=CAPTIONS).target
+
+
+def by_pecl(**options: str) -> tuple[EmbedText, EmbedImages]:
+    """Return the functions of a bank and an image tower that are loaded with `options`."""
+    bank = pecl.load_bank("mini", LANGUAGES, **options)
+    image = pecl.load_image_encoder("mini", **options)
+
+    def encode_text(texts: Sequence[str]) -> None:
+        bank.encode_text(texts, language=[language_of[text] for text in texts])
+
+    def encode_images(pixels: torch.Tensor) -> None:
+        for batch in pixels.split(PHOTOGRAPHS):
+            image.encode_pixels(batch)
+
+    language_of = {text: language for language in LANGUAGES for text in captions_of(language)}
+    return encode_text, encode_images
 
 
 def by_transformers(dtype: torch.dtype) -> tuple[EmbedText, None]:
@@ -87,10 +105,9 @@ def by_timm() -> tuple[None, EmbedImages]:
     tower = load_towers("mini").image
 
     @torch.inference_mode()
-    def encode(images: Sequence[Image.Image]) -> None:
-        for start in range(0, len(images), PHOTOGRAPHS):
-            pixels = torch.stack([tower.preprocess(image) for image in images[start : start + PHOTOGRAPHS]])
-            tower.head(tower.backbone(pixels))
+    def encode(pixels: torch.Tensor) -> None:
+        for batch in pixels.split(PHOTOGRAPHS):
+            tower.head(tower.backbone(batch))
 
     return None, encode
 
@@ -121,18 +138,15 @@ def by_onnxruntime(folder: Path, threads: int) -> tuple[EmbedText, EmbedImages]:
 
 def by_graphs(text_model: Graph, image_model: Graph) -> tuple[EmbedText, EmbedImages]:
     """Return loops over batches of texts and of images for compiled graphs."""
-    towers = load_towers("mini")
-    text = towers.text
-    image = towers.image
+    text = load_towers("mini").text
 
     def encode_text(texts: Sequence[str]) -> None:
         for batch in batches(text.tokenize(texts), BATCH, text.tokenizer.pad_token_id, 1.0):
             text_model({"input_ids": batch.input_ids.numpy(), "attention_mask": batch.attention_mask.numpy()})
 
-    def encode_images(images: Sequence[Image.Image]) -> None:
-        for start in range(0, len(images), PHOTOGRAPHS):
-            pixels = torch.stack([image.preprocess(photograph) for photograph in images[start : start + PHOTOGRAPHS]])
-            image_model({"pixel_values": pixels.numpy()})
+    def encode_images(pixels: torch.Tensor) -> None:
+        for batch in pixels.split(PHOTOGRAPHS):
+            image_model({"pixel_values": batch.numpy()})
 
     return encode_text, encode_images
 
@@ -140,10 +154,10 @@ def by_graphs(text_model: Graph, image_model: Graph) -> tuple[EmbedText, EmbedIm
 def made(way: str, folder: Path, threads: int) -> tuple[EmbedText | None, EmbedImages | None]:
     """Return the functions of a way for texts and for images."""
     ways: dict[str, Callable[[], tuple[EmbedText | None, EmbedImages | None]]] = {
-        "pecl-fp32": lambda: by_pecl(FP32),
-        "pecl-bf16": lambda: by_pecl(BF16),
-        "pecl-openvino": lambda: by_pecl(FP32, OPENVINO),
-        "pecl-openvino-bf16": lambda: by_pecl(BF16, OPENVINO),
+        "pecl": by_pecl,
+        "pecl-fp32": lambda: by_pecl(precision=FP32),
+        "pecl-torch-fp32": lambda: by_pecl(backend=TORCH, precision=FP32),
+        "pecl-torch-bf16": lambda: by_pecl(backend=TORCH, precision=BF16),
         "transformers-fp32": lambda: by_transformers(torch.float32),
         "transformers-bf16": lambda: by_transformers(torch.bfloat16),
         "timm": by_timm,
@@ -155,7 +169,7 @@ def made(way: str, folder: Path, threads: int) -> tuple[EmbedText | None, EmbedI
 
 
 WAYS = (
-    *("pecl-fp32", "pecl-bf16", "pecl-openvino", "pecl-openvino-bf16"),
+    *("pecl", "pecl-fp32", "pecl-torch-fp32", "pecl-torch-bf16"),
     *("transformers-fp32", "transformers-bf16", "timm", "onnxruntime", "openvino-f32", "openvino-bf16"),
 )
 
@@ -173,21 +187,26 @@ def left_out(ways: Sequence[str]) -> dict[str, str]:
 def measure(way: str, folder: Path, captions: int, photographs: int, threads: int) -> Speed:
     """Measure one way, in this process."""
     torch.set_num_threads(threads)
-    texts = [text for code in ("cs", "de") for text in load_scenes(code, size=max(captions // 2, 20)).target][:captions]
+    half = captions // 2
+    texts = [text for language in LANGUAGES for text in captions_of(language)[:half]]
     images = not_none(load_scenes("de", size=max(photographs, 20)).images, "images of scenes")
-    pictures = [images.load(i) for i in range(photographs)]
+    preprocess = load_towers("mini").image.preprocess
+    pixels = torch.stack([preprocess(images.load(i)) for i in range(photographs)])  # (N, 3, H, W)
 
     embed_text, embed_images = made(way, folder, threads)
 
     per_second = query = photographs_per_second = None
     if embed_text is not None:
-        embed_text(texts[:8])
-        query = 1000 * median(seconds(lambda text=text: embed_text([text])) for text in texts[:QUERIES])
+        queries = texts[:QUERIES]
+        for text in queries:  # a package may prepare itself for each length
+            embed_text([text])
+        query = 1000 * median(seconds(lambda text=text: embed_text([text])) for text in queries * 3)
+        embed_text(texts[:BATCH])
         per_second = len(texts) / seconds(lambda: embed_text(texts))
 
     if embed_images is not None:
-        embed_images(pictures[:PHOTOGRAPHS])
-        photographs_per_second = len(pictures) / seconds(lambda: embed_images(pictures))
+        embed_images(pixels[:PHOTOGRAPHS])
+        photographs_per_second = len(pixels) / seconds(lambda: embed_images(pixels))
 
     return Speed(per_second, query, photographs_per_second, peak_memory_mb(torch.device("cpu")))
 
