@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from statistics import geometric_mean
 from typing import Any, NamedTuple
@@ -301,12 +301,20 @@ def _confidences(isos: frozenset[str] | None, text: str) -> Mapping[str, float]:
     return {value.language.iso_code_639_1.name.lower(): float(value.value) for value in values}
 
 
+@cache
+def _listed_languages() -> Set[str]:
+    """Return the languages that have a list of words; wordfreq reads a folder for them."""
+    import wordfreq
+
+    return wordfreq.available_languages("small").keys()
+
+
 def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
     """Return the geometric mean of the frequencies of a text's words in each language; 1 if one has no list."""
     import wordfreq  # a tenth of a second
 
     words = _words(text)
-    if not words or not isos <= wordfreq.available_languages("small").keys():
+    if not words or not isos <= _listed_languages():
         return dict.fromkeys(isos, 1.0)
     lists = {iso: wordfreq.get_frequency_dict(iso, "small") for iso in isos}
     return {
@@ -326,7 +334,7 @@ def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> flo
     if not words:
         return None
 
-    lists = isos & wordfreq.available_languages("small").keys()
+    lists = isos & _listed_languages()
     if max(guessed, key=lambda iso: guessed[iso]) in isos - lists:
         return 1.0
 

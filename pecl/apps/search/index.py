@@ -153,7 +153,7 @@ class ImageIndex:
         self._check_tower("text", queries.plain)
         return queries
 
-    @property
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages that the person speaks: those of the index, or of the system."""
         return self.head.languages or system_languages()
