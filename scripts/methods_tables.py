@@ -20,7 +20,7 @@ from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.selection.groups import group_of
-from pecl.report.significance import holm, sign_flip_p, two_level_interval
+from pecl.report.significance import Sides, holm, interval_over_languages, sign_flip_p
 from pecl.report.tables.disparity import find_english
 from pecl.results.result import TrainingResult, collect, trainings
 from pecl.retrieval.measures import bootstrap_intervals
@@ -146,7 +146,7 @@ def comparison_table(compared: Sequence[Row], base: Row, with_placement: bool = 
             fields += ["", ""]
         else:
             difference = differences[id(row)]
-            low, high = two_level_interval(difference)
+            low, high = _interval(difference)
             fields.append(f"{difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
             fields.append(" ".join(_p(p_of[id(row), place]) for place in range(len(LANGUAGES))))
         body.append([*fields, english_loss(row)])
@@ -239,6 +239,11 @@ def rate_table(parts: Sequence[str] = methods.PARTS) -> str:
     return table(["row", "language", *(f"{rate:g}" for rate in rates)], body)
 
 
+def _interval(differences: np.ndarray) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean of differences (languages, items), whose seeds were averaged."""
+    return interval_over_languages([Sides(row[None], np.zeros((1, len(row)))) for row in differences])
+
+
 @styled
 def draw(shown: Sequence[Row]) -> Plot:
     """Draw R@1 of each row in each language, less that of the plain tower, and the mean with its interval."""
@@ -250,7 +255,7 @@ def draw(shown: Sequence[Row]) -> Plot:
     plain = np.stack([shown[0].results[code][0].hits("zero_shot") for code in LANGUAGES])
     for place, row in enumerate(reversed(shown)):
         gains = row.hits() - plain
-        low, high = two_level_interval(gains)
+        low, high = _interval(gains)
         axis.plot([low, high], [place, place], color=GREY, linewidth=1.2)
         for code, gain in zip(LANGUAGES, gains.mean(axis=1), strict=True):
             axis.plot(gain, place, ".", color=COLOURS[code], markersize=4, label=code if place == 0 else None)
