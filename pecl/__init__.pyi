@@ -44,6 +44,7 @@ from pecl.training.callbacks import Event as Event
 from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
 from pecl.training.losses import Objective as Objective
 from pecl.training.losses import register_loss as register_loss
+from pecl.training.recipes import register_recipe as register_recipe
 from pecl.training.trackers.tracker import Tracker as Tracker
 from pecl.training.trackers.tracker import register_tracker as register_tracker
 from pecl.training.trainer import Trainer as Trainer

@@ -13,6 +13,7 @@ COMMANDS = {
     "report": "print the tables of experiments from their result files",
     "data": "list, download, check and translate data sets",
     "languages": "list languages by region or script, or show names, data sets and ready adapter of the given ones",
+    "recipes": "list the recipes: the text that a language needs, what student and teacher embed, and the loss",
     "adapters": "list, show, convert, merge, publish and fetch adapters",
     "towers": "list the pairs of towers by name, and check whether a folder or model can be used",
     "export": "write towers and trained languages for other packages",

@@ -32,7 +32,7 @@ TRACKERS = Registry(
         "csv": "pecl.training.trackers.csv:CsvTracker",
     },
 )
-SOLVERS = ("gradient", "closed-form")  # phases of training
+SOLVERS = ("gradient", "closed-form", "centring")  # phases of training
 LEXICON = "lexicon"  # value of `start` that initialises from a lexicon, in place of a file
 # data sets without photographs: their gallery is english
 TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")

@@ -49,7 +49,8 @@ def code_hashes(config: ExperimentConfig) -> dict[str, str]:
     left out if the config names the plug-in: `plugin` has the SHA-256 then.
     """
     parts = split_unquoted(config.adapter, "+")
-    names_of = {"loss": config.losses, "adapter": [part.partition(":")[0].strip() for part in parts]}
+    recipes = [] if config.recipe is None else [config.recipe]
+    names_of = {"loss": config.losses, "recipe": recipes, "adapter": [part.partition(":")[0].strip() for part in parts]}
     plugin_hashes = hashes_of(config.plugin)
 
     hashes: dict[str, str] = {}

@@ -19,6 +19,7 @@ from typing import Any
 from pecl.config.choices import LOSSES, SOLVERS, TEXT_TESTS, TRACKERS, TRAIN_ON, Role
 from pecl.config.engines import ENGINES
 from pecl.config.plugins import fingerprint
+from pecl.config.recipes import RECIPES
 from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
@@ -68,6 +69,12 @@ class ExperimentConfig:
         "baseline1, baseline2, method1, method2 or method3",
         Role.EVALUATION | Role.INPUT | Role.FLEET | Role.ROW,
     )
+    recipe: str | None = _option(
+        None,
+        "recipe, which sets other fields and may have a loss of its own, see `pecl recipes` (default: the route)",
+        Role.INPUT | Role.LATER,
+        choices=RECIPES,
+    )
     test_query: str = _option(
         "train-side",
         "test queries: train-side (those of the route), or official-run-cross (as in the release)",
@@ -92,6 +99,12 @@ class ExperimentConfig:
         None,
         "also train on English captions with some words replaced by their translations: multi30k, or files with a "
         "caption per line, joined by commas; a.txt@0.5 uses half of the captions",
+        Role.INPUT | Role.COMMAS | Role.LATER,
+    )
+    memory: str | None = _option(
+        None,
+        "English captions without translations, for recipes that need no pairs: multi30k, or files with a caption per "
+        "line, joined by commas; a.txt@0.5 uses half of the captions",
         Role.INPUT | Role.COMMAS | Role.LATER,
     )
     spellings: bool = _option(

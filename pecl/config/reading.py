@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from pecl.config.experiment import ExperimentConfig
+from pecl.config.recipes import RECIPES
 from pecl.config.spelling import one_spelling
 from pecl.errors import ConfigError, suggest
 from pecl.files import read_regular
@@ -18,6 +19,8 @@ FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed
 
 def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
     """Return the config with `values` over the defaults, in one spelling for equal runs, see `one_spelling`.
+
+    A recipe in `values` sets the fields that `values` lacks.
 
     Raises:
         ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence
@@ -31,6 +34,11 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
             parsed[name] = parse_option(ExperimentConfig, name, value)
         except ConfigError as error:
             problems.append(str(error))
+
+    if parsed.get("recipe") in RECIPES:
+        parsed = {**RECIPES[parsed["recipe"]].values, **parsed}
+        if parsed["recipe"] == parsed.get("route"):  # one run has one id
+            parsed["recipe"] = None
 
     try:
         config = ExperimentConfig(**one_spelling(parsed))

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from pecl.config.choices import TEXT_TESTS
 from pecl.config.experiment import ExperimentConfig
+from pecl.config.recipes import IMAGES, MEMORY, RECIPES, own_recipe
 from pecl.config.routes import ROUTES
 from pecl.errors import ConfigError
 
 
 def check_training_fields(config: ExperimentConfig) -> None:
     """Raise ConfigError with the first problem of a training."""
-    for rule in (_evaluation_field_problems, _text_problems, _anchor_problems, _loss_problems):
+    for rule in (_recipe_problems, _evaluation_field_problems, _text_problems, _anchor_problems, _loss_problems):
         for problem in rule(config):
             raise ConfigError(problem)
 
@@ -31,6 +32,19 @@ def check_evaluation_fields(config: ExperimentConfig) -> None:
 def trains_on_text(config: ExperimentConfig) -> bool:
     """Return whether a training reads translated text in place of the pairs of its data set."""
     return config.text is not None or config.train_on != "pairs"
+
+
+def _recipe_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Yield a memory that is missing or unused, and photographs that a recipe compares with at weight 0."""
+    teacher = () if config.recipe is None else RECIPES[config.recipe].teacher
+    if MEMORY in teacher and config.memory is None:
+        yield f"memory: expected English captions with the recipe {config.recipe}, such as multi30k, got none"
+    if MEMORY not in teacher and config.memory is not None:
+        yield "memory: expected a recipe that uses it, such as unpaired, got none: leave it out"
+    if "centring" in config.solvers and config.memory is None:
+        yield "memory: expected English captions with the solver centring, such as multi30k, got none"
+    if own_recipe(config.recipe) is not None and IMAGES in teacher and not config.image_weight:
+        yield f"image_weight: expected a number > 0 with the recipe {config.recipe}, which compares with images, got 0"
 
 
 def _evaluation_field_problems(config: ExperimentConfig) -> Iterator[str]:

@@ -91,7 +91,7 @@ def _check_adapters(
 
     attached = ENGINES[config.engine].attach(tower, checked, seeds=seeds)
     try:
-        if "closed-form" in config.solvers:
+        if config.solver != "gradient":
             solvable_head(attached)  # raises an error for an adapter without a head
         check_start(attached, runs)
         parameters = attached.num_parameters()

@@ -115,6 +115,39 @@ class HeadSolver:
         return features
 
 
+class Centring:
+    """Moves the mean embedding of each slot's training texts onto that of the English memory, by the head's bias.
+
+    Libovicky et al., arXiv 2004.05160. Raise ConfigError as `solvable_head`, or for a head without a bias.
+    """
+
+    def __init__(self, adapter: Adapter, members: Sequence[Member]) -> None:
+        self.adapter = adapter
+        self.members = list(members)
+        _, self.head = solvable_head(adapter)
+        bias = self.head.shift if isinstance(self.head, SlotLowRankLinear) else self.head.bias
+        if bias is None:
+            raise ConfigError("solver: centring moves the bias of the head, which this tower lacks: use head:rank=1")
+        self.bias = bias
+
+    def solve(self, records: Sequence[SlotRecord]) -> None:
+        """Move the bias of every slot that is measured."""
+        tower = self.adapter.tower
+        for slot, record in enumerate(records):
+            if not record.is_measured:
+                continue
+            shifts = []
+            for member in members_of(self.members, slot):
+                tokens = member.inputs.train_tokens
+                texts = tower.encode_token_ids(tokens, slots=torch.full((len(tokens),), slot))  # (n, D)
+                english = not_none(member.frozen.memory, "memory")  # (M, D)
+                shifts.append(english.double().mean(dim=0) - texts.double().mean(dim=0))
+            self.bias.data[slot] += torch.stack(shifts).mean(dim=0).to(self.bias)
+
+
+SOLVERS_OF_HEADS = {"closed-form": HeadSolver, "centring": Centring}
+
+
 def _linear(layer: nn.Linear) -> LinearMap:
     """Return a linear layer as a map, on the CPU."""
     weight = layer.weight.detach().double().cpu()

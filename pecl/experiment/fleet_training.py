@@ -2,24 +2,27 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.config import LEXICON, WITH_BANK, ExperimentConfig
+from pecl.config.recipes import MEMORY, Recipe, own_recipe
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
 from pecl.encoders.memory import to_device
 from pecl.encoders.vocabulary import kept_tokens
 from pecl.errors import NotFiniteError, not_none
-from pecl.experiment.closed_form import HeadSolver
+from pecl.experiment.closed_form import SOLVERS_OF_HEADS
 from pecl.experiment.fleet import Member, members_of, seeds_of, state_of
 from pecl.experiment.fleet_measuring import embed_queries, evaluate_part
 from pecl.experiment.initial_weights import start_slots, translate_slots
+from pecl.experiment.inputs import Inputs
 from pecl.experiment.towers import tower_arguments
 from pecl.results.folder import threads_of_states
 from pecl.training.callbacks import Callback
@@ -88,9 +91,10 @@ def make_run(member: Member) -> SlotRun:
     config = member.config
     tower = inputs.towers.text
 
+    recipe = own_recipe(config.recipe)
     anchor: TokenIds | torch.Tensor | Embeddings | None = None
     memory: dict[str, torch.Tensor] = {}
-    if inputs.anchor_column is not None:
+    if inputs.anchor_column is not None and recipe is None:
         if config.anchor == "student":
             texts = getattr(inputs.train, inputs.anchor_column)
             anchor = tokens_of(tower, texts, inputs.language_of(inputs.anchor_column))
@@ -112,11 +116,22 @@ def make_run(member: Member) -> SlotRun:
             )
             images = None
 
-    return SlotRun(
-        pairs=Rows.of_route(inputs.train_tokens, anchor, images),
-        loss=RouteLoss(
+    if recipe is None:
+        pairs = Rows.of_route(inputs.train_tokens, anchor, images)
+        loss: nn.Module = RouteLoss(
             Objective(config.losses, config.alignment_weight, config.image_weight, weights=config.loss_weights)
-        ),
+        )
+    else:
+        pairs = _rows_of(inputs, recipe, {**frozen.teacher, **({} if images is None else {IMAGES: images})})
+        loss = recipe.loss_class(config, tower.embedding_dim)
+        if frozen.memory is not None:
+            memory[MEMORY] = to_device(frozen.memory, tower.device)
+        if IMAGES not in recipe.teacher:
+            photographs = None
+
+    return SlotRun(
+        pairs=pairs,
+        loss=loss,
         lr=config.lr,
         seed=config.seed,
         slot=member.slot,
@@ -127,11 +142,18 @@ def make_run(member: Member) -> SlotRun:
     )
 
 
+def _rows_of(inputs: Inputs, recipe: Recipe, embeddings: Mapping[str, torch.Tensor | Embeddings]) -> Rows:
+    """Return the columns of the training pairs that a recipe with a loss of its own reads."""
+    tower = inputs.towers.text
+    texts = {name: tokens_of(tower, getattr(inputs.train, name), inputs.language_of(name)) for name in recipe.student}
+    return Rows(texts, {name: rows for name, rows in embeddings.items() if name in recipe.teacher})
+
+
 def train_phases(trainer: Trainer, members: Sequence[Member]) -> None:
     """Train and solve in the order of `config.solvers`; a saved state resumes in the gradient phase."""
     config = members[0].config
     phases = config.solvers
-    solver = HeadSolver(trainer.adapter, members) if "closed-form" in phases else None
+    solvers = {name: solver(trainer.adapter, members) for name, solver in SOLVERS_OF_HEADS.items() if name in phases}
 
     if trainer.is_saved:
         phases = phases[phases.index("gradient") :]
@@ -142,7 +164,7 @@ def train_phases(trainer: Trainer, members: Sequence[Member]) -> None:
         if phase == "gradient":
             trainer.run()
         else:
-            not_none(solver, "solver").solve(trainer.records)
+            solvers[phase].solve(trainer.records)
             # after the gradient, the solution counts as one more step: its score is not that of the last one
             trainer.measure(trainer.step + 1 if trainer.step else 0)
 

@@ -7,13 +7,14 @@ lists in `encoders/large`), so a later run reads them; lower layers are kept in 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 
 from pecl.config import WITH_BANK
-from pecl.data.captions import ParallelCaptions
+from pecl.config.recipes import own_recipe
+from pecl.data.captions import COLUMNS, ParallelCaptions
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import LARGE, frozen_embeddings
@@ -50,6 +51,9 @@ class Frozen:
     # (m + at most RIVALS, D): the held-out anchors, and training anchors as further items; None
     # if weights are not chosen by text
     text_gallery: torch.Tensor | None
+    # (n, D) of the training texts by column, and (M, D) of the memory, for recipes and solvers
+    teacher: Mapping[str, torch.Tensor | Embeddings] = field(default_factory=dict)
+    memory: torch.Tensor | None = None
 
     def text_recall(self, embeddings: torch.Tensor) -> float:
         """Return the share of held-out queries whose own anchor ranks first in `text_gallery`.
@@ -78,12 +82,16 @@ def freeze_training(inputs: Inputs) -> Frozen:
         train_images = not_none(images, "images")[inputs.images_of(inputs.parts["train"])]
 
     anchors = embed_anchors(inputs) if _needs_anchors(inputs) else None
+    recipe = own_recipe(config.recipe)
+    columns = [] if recipe is None else [name for name in recipe.teacher if name in COLUMNS]
+    teacher = {column: embed_training_texts(inputs, column) for column in columns}
+    memory = _embed(inputs, tuple(inputs.memory), ENGLISH) if inputs.memory else None
     if not config.chooses_by_text:
-        return Frozen(checks, train_images, anchors, None, None)
+        return Frozen(checks, train_images, anchors, None, None, teacher, memory)
 
     held_out_anchors = embed_held_out_anchors(inputs)
     text_gallery = torch.cat([held_out_anchors, not_none(anchors, "anchors")[:RIVALS]])
-    return Frozen(checks, train_images, anchors, held_out_anchors, text_gallery)
+    return Frozen(checks, train_images, anchors, held_out_anchors, text_gallery, teacher, memory)
 
 
 def _needs_anchors(inputs: Inputs) -> bool:
@@ -149,13 +157,17 @@ def embed_held_out_anchors(inputs: Inputs) -> torch.Tensor:
 
 
 def embed_anchors(inputs: Inputs) -> torch.Tensor | Embeddings:
-    """Return the embeddings (n, D) of the training anchors by the tower without adapter.
+    """Return the embeddings (n, D) of the training anchors by the tower without adapter."""
+    return embed_training_texts(inputs, not_none(inputs.route.anchor, "anchor"))
+
+
+def embed_training_texts(inputs: Inputs, column: str) -> torch.Tensor | Embeddings:
+    """Return the embeddings (n, D) of a column of the training pairs by the tower without adapter.
 
     An English list that languages share is embedded as a whole if at least half of it is trained
     on.
     """
     tower = inputs.towers.text
-    column = not_none(inputs.route.anchor, "anchor")
     language = inputs.language_of(column)
     texts = getattr(inputs.train, column)
     if inputs.training_text is None or column != "english" or len(texts) >= LARGE:

@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from pecl.config import ExperimentConfig
+from pecl.config.recipes import own_recipe
 from pecl.config.routes import TranslationRoute, route
 from pecl.config.rules import check_evaluation_fields
-from pecl.data.captions import ENGLISH_COLUMNS, ParallelCaptions, find_repeats
+from pecl.data.captions import COLUMNS, ENGLISH_COLUMNS, ParallelCaptions, find_repeats
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import TokenIds
@@ -21,8 +22,8 @@ from pecl.encoders.large import tokens_of
 from pecl.encoders.store import store_of
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, not_none
-from pecl.experiment.loading import TrainingDataCache, hashes_of_data, load_captions, photographs_of
-from pecl.experiment.training_text import TrainingText
+from pecl.experiment.loading import TrainingDataCache, hashes_of_data, load_captions, load_memory, photographs_of
+from pecl.experiment.training_text import TrainingText, normal_forms
 from pecl.files import sha256_lines
 from pecl.files.image_rows import ImageRows
 from pecl.files.images import image_fingerprints
@@ -46,6 +47,7 @@ class Inputs:
     training_text: TrainingText | None = None  # text to train on in place of the training pairs
     # Text unlike the training text, to see what an adapter loses there; None without training text
     other_text: ParallelCaptions | None = None
+    memory: Sequence[str] = ()  # English captions without translations
     # SHA-256 of local files by field, when they were read
     files: Mapping[str, str] = field(default_factory=dict)
     # embeddings of the images by another program, in place of the image tower
@@ -219,6 +221,11 @@ def read_training(
     parts = split_captions(data, config.shots, config.split_seed)._asdict()
     inputs = Inputs(config, translation_route, towers, data, parts, text, files=file_hashes(config))
     _check_columns(inputs)
+    if config.memory is not None:
+        tested = [data.select([*parts["val"], *parts["test"]])]
+        if text is not None and text.held_out is not None:
+            tested.append(text.held_out)
+        inputs = replace(inputs, memory=load_memory(config, set().union(*map(normal_forms, tested))))
 
     if text is not None and other_text:
         return replace(inputs, other_text=_read_other_text(inputs))
@@ -261,9 +268,15 @@ def _check_columns(inputs: Inputs) -> None:
     data = inputs.data
     train = data if inputs.training_text is None else inputs.training_text.train
 
-    for column in filter(None, (inputs.route.query, inputs.route.anchor)):
+    recipe = own_recipe(config.recipe)
+    source, columns = f"route {config.route}", [inputs.route.query, inputs.route.anchor]
+    if recipe is not None:
+        source = f"recipe {config.recipe}"
+        columns = [name for name in (*recipe.student, *recipe.teacher) if name in COLUMNS]
+
+    for column in filter(None, columns):
         if getattr(train, column) is None:
-            raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
+            raise ConfigError(f"{source}: expected data with {column}, which {train.dataset} does not have")
 
     if config.image_weight and data.images is None:
         raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")

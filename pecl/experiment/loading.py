@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
+from pecl.config.recipes import own_recipe
 from pecl.config.routes import route
 from pecl.config.rules import check_training_fields
-from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
+from pecl.data.captions import COLUMNS, DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
 from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
@@ -95,7 +96,10 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
     """
     translation_route = route(config.route, config.test_query)
     text, shared = _load_training_text(config)
-    needed = (translation_route.query, translation_route.test_query, None if text else translation_route.anchor)
+    needed = [translation_route.query, translation_route.test_query, None if text else translation_route.anchor]
+    recipe = own_recipe(config.recipe)
+    if recipe is not None and text is None:
+        needed += [name for name in (*recipe.student, *recipe.teacher) if name in COLUMNS]
     data = load_captions(config, needed, decoded)
 
     if text is None:
@@ -236,7 +240,7 @@ def with_mixed(
     Raises:
         DataError: a source is missing or wrong, or no caption is left.
     """
-    captions, sources = _english_captions(config)
+    captions, sources = _english_captions(config.mixed, "mixed", config.data_dir)
     left_out = normal_forms(test)
     if text.held_out is not None:
         left_out |= normal_forms(text.held_out)
@@ -295,21 +299,36 @@ def with_spellings(text: TrainingText, language: str) -> TrainingText:
     return replace(text, train=replace(text.train, target=column_of(targets), provenance=provenance))
 
 
-def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
+def load_memory(config: ExperimentConfig, left_out: Collection[str]) -> list[str]:
+    """Return the English captions of `config.memory`, each once, without those whose normal form is left out.
+
+    Raises:
+        DataError: a source is missing or wrong, or no caption is left.
+    """
+    captions, _ = _english_captions(config.memory, "memory", config.data_dir)
+    remaining = [caption for caption in dict.fromkeys(captions) if normal_form(caption) not in left_out]
+    if not remaining:
+        raise DataError(f"memory: expected captions that are not tested, got none from {config.memory}")
+    return remaining
+
+
+def _english_captions(text: str | None, field: str, data_dir: str | None) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the English captions of all sources, each sampled by its weight, and a record of each source."""
     captions = list[str]()
     records = []
-    for source in parse_sources(config.mixed or "", "mixed"):
+    for source in parse_sources(text or "", field):
         path = expanded(source.name)
         root = None
         if source.name == MULTI30K:
-            root = find_data_dir(MULTI30K, config.data_dir)
+            root = find_data_dir(MULTI30K, data_dir)
             path = root / TASK_FOLDER / "raw" / "train.en"
 
         path = resolve_captions_file(path)
         if not path.exists() or suffix_of(path) in TABLE_SUFFIXES:
             hint = suggest(source.name, (MULTI30K,))
-            raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
+            raise DataError(
+                f'{field}: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}'
+            )
 
         lines = list(stripped_lines(path))
         if root is not None:

@@ -95,6 +95,11 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
         except OSError as error:
             raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
 
+    for source in filter(None, str(config.memory or "").split(",")):
+        path = expanded(source.partition("@")[0])
+        if path.exists():
+            hashes[f"memory {source}"] = _digest_of(path)
+
     return hashes
 
 

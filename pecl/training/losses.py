@@ -4,10 +4,11 @@ Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with th
 together.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -135,7 +136,9 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
     The loss is a function `loss(query, anchor, images)`, or a class without arguments whose
     instances are such functions. It takes embeddings (B, D), not normalised, and returns a scalar.
-    `images` is None in text-only training.
+    `images` is None in text-only training. Each slot has an instance of its own. A loss with state
+    is a `torch.nn.Module`: its parameters are trained, and they and its buffers are saved with the
+    run. A change of any other attribute is refused.
 
     In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a
     grid, too, and results record the SHA-256 of the file. A loss registered elsewhere exists only
@@ -157,15 +160,22 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """
 
     def decorate(function: T) -> T:
-        loss = cast("Callable[..., torch.Tensor]", function() if isinstance(function, type) else function)
+        loss = cast("Callable[..., torch.Tensor]", _own_loss(function))
         try:
-            signature(loss).bind(None, None, None)
+            signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(None, None, None)
         except TypeError as error:
             raise ConfigError(f'loss: expected "{name}" to take (query, anchor, images): {error}') from error
-        LOSSES.add(name, loss, replace=replace)
+        LOSSES.add(name, function, replace=replace)
         return function
 
     return decorate
+
+
+def _own_loss(registered: Any) -> Any:
+    """Return a loss of its own for one slot: functions have no state, classes and modules may."""
+    if isinstance(registered, type):
+        return registered()
+    return copy.deepcopy(registered) if isinstance(registered, nn.Module) else registered
 
 
 class Objective(nn.Module):
@@ -188,7 +198,10 @@ class Objective(nn.Module):
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.losses = {name: LOSSES[name] for name in losses}
+        self.names = list(losses)
+        made = {name: _own_loss(LOSSES[name]) for name in losses}
+        self.modules_by_name = nn.ModuleDict({name: loss for name, loss in made.items() if isinstance(loss, nn.Module)})
+        self.functions = {name: loss for name, loss in made.items() if not isinstance(loss, nn.Module)}
         self.alignment_weight = alignment_weight
         self.image_weight = image_weight
         self.logit_scale = logit_scale
@@ -218,7 +231,8 @@ class Objective(nn.Module):
             loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(not_none(images, "images"), of_images)
 
         if anchor is not None:
-            for (name, function), weight in zip(self.losses.items(), self.weights, strict=True):
+            for name, weight in zip(self.names, self.weights, strict=True):
+                function = self.functions[name] if name in self.functions else self.modules_by_name[name]
                 of_bank = (bank,) if name in WITH_BANK else ()
                 value = function(query, anchor, images if captions is None else None, *of_bank)
                 shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

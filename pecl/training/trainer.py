@@ -29,6 +29,7 @@ from pecl.files.progress import Bar
 from pecl.machine import peak_memory_mb
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import SINGLE, ProcessGroup
+from pecl.training.loss_state import LossState
 from pecl.training.losses import Views
 from pecl.training.optimizer import Average, SlotAdam
 from pecl.training.schedule import Schedule
@@ -90,11 +91,14 @@ class Trainer:
             first, *others = self.runs_of(slot)
             for run in others:
                 run.record = first.record
+                run.loss = first.loss
             adapter.choose(slot, [texts for run in (first, *others) for texts in run.vocabulary_texts])
 
         use_row_dropout(self.tower, self.tower.dropout_seeds)
 
         self.optimizer = optimizer or SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
+        losses = [self.first_run(slot).loss for slot in range(adapter.num_slots)]
+        self.loss_state = LossState(losses, self.tower.device)
         self.average: Average | None = None
         self.total_steps = schedule.steps(sizes[0])
         if adapter.steps is not None:
@@ -178,6 +182,7 @@ class Trainer:
         losses = self.losses(self.batch(self.step))
 
         self.optimizer.zero_grad()
+        self.loss_state.zero_grad()
         steps = self.adapter.steps
         penalty = 0.0 if steps is None else steps.penalty()
         (losses.sum() + penalty).backward()
@@ -185,6 +190,7 @@ class Trainer:
 
         rates = torch.tensor([self.learning_rate(slot) for slot in range(len(learns))])
         self.optimizer.step(rates, self.step + 1)
+        self.loss_state.step(rates, self.step + 1)
         if steps is not None:
             steps.after_step(self.step)
         if self.average is not None:
@@ -409,7 +415,7 @@ class Trainer:
         }
         changed = {} if self.adapter.steps is None else self.adapter.steps.progress()
         of_adapter = {f"{_OF_ADAPTER}{name}": tensor for name, tensor in changed.items()}
-        save_state(path, self._state_tensors() | of_adapter, self.records, progress)
+        save_state(path, self._state_tensors() | of_adapter | self.loss_state.tensors(), self.records, progress)
         self.saved_step = self.step
 
     def _restore(self) -> None:
@@ -418,9 +424,11 @@ class Trainer:
         records, progress = restore_state(self.state_path, self._state_tensors())
         for run in self.runs:
             run.record = records[run.slot]
+        rest = progress["rest"]
+        self.loss_state.restore(rest)
         if self.adapter.steps is not None:
-            rest = progress["rest"]
-            self.adapter.steps.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in rest.items()})
+            of_adapter = {name: tensor for name, tensor in rest.items() if name.startswith(_OF_ADAPTER)}
+            self.adapter.steps.resume({name.removeprefix(_OF_ADAPTER): of_adapter[name] for name in of_adapter})
         self.step = progress["step"]
         self.seconds = progress["seconds"]
         self._recent_steps = progress["recent_steps"]

@@ -37,6 +37,7 @@ class Method:
     closed_form: bool = False  # whether a head was solved on the pairs; not stated for distillations
     # `choose` of a distillation's config, the score that selected its weights: `text`, `validation` or `last`
     choose: str = ""
+    recipe: str | None = None  # the recipe that the config names
 
     @property
     def look(self) -> str:
@@ -51,7 +52,11 @@ class Method:
         route = list(ROUTES).index(self.route)
         kind = KINDS.index(self.kind)
         unusual = self.photographs == (self.kind == DISTILLED)
-        return route, kind, (self.shots or 0, self.text or "", self.choose, self.closed_form, unusual)
+        return (
+            route,
+            kind,
+            (self.shots or 0, self.text or "", self.choose, self.closed_form, unusual, self.recipe or ""),
+        )
 
 
 def method_of(result: TrainingResult) -> Method:
@@ -64,7 +69,9 @@ def method_of(result: TrainingResult) -> Method:
         text = config.train_on
     if text is not None:
         photographs = bool(translations and translations.photographs)
-        return Method(config.route, DISTILLED, text=text, photographs=photographs, choose=config.choose)
+        return Method(
+            config.route, DISTILLED, text=text, photographs=photographs, choose=config.choose, recipe=config.recipe
+        )
 
     return Method(
         route=config.route,
@@ -72,6 +79,7 @@ def method_of(result: TrainingResult) -> Method:
         shots=config.shots,
         photographs=config.image_weight > 0,
         closed_form="closed-form" in config.solvers,
+        recipe=config.recipe,
     )
 
 
@@ -87,7 +95,8 @@ def method_labels(methods: Iterable[Method]) -> tuple[dict[Method, str], str]:
     labels = {}
     for method in ordered:
         parts = _label_parts(method, differences)
-        labels[method] = f"{method.route} ({', '.join(parts)})" if parts else method.route
+        name = method.recipe or method.route
+        labels[method] = f"{name} ({', '.join(parts)})" if parts else name
 
     return labels, " ".join(_explanations(ordered, differences))
 

@@ -100,6 +100,16 @@ LANGUAGES = Table(
 
 LANGUAGES_BY_NAME = Table("languages Czech --json", {}, [("names", "output.document.0.code", "cs")])
 
+RECIPES = Table(
+    "recipes unpaired",
+    {},
+    [
+        ("names", "output.text", Has("mixtures")),
+        ("--bibtex", "output.text", Has("@misc{chung2025uclip,")),
+        JSON,
+    ],
+)
+
 EMBED = Table(
     "embed lines.txt --out embedded",
     {"embed": Embedded([], 0, {}), "use_threads": REAL},
