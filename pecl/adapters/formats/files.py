@@ -11,6 +11,7 @@ adapters, is compared with it whenever it is loaded, so that swapped files are n
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ from pecl.files.digests import check_digest
 SUFFIX = ".safetensors"
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
+_LANGUAGE = re.compile(r"[\w .,'()-]{1,80}")  # never a path
 # configs, tensors, and number of trained parameters; None if all are trained
 _Contents = tuple[tuple[AdapterConfig, ...], dict[str, torch.Tensor], int | None]
 
@@ -161,6 +163,11 @@ def _adapter_of(path: Path, state: dict[str, torch.Tensor], header: Mapping[str,
         raise WeightsError(
             f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
         )
+
+    if int(version) < 1:
+        raise ValueError(f"format_version: expected at least 1, got {version}")
+    if not _LANGUAGE.fullmatch(header["language"]):
+        raise ValueError(f"language: expected the code or name of a language, got {header['language'][:80]!r}")
 
     document: Any = parse_json(header["configs"])
     kinds = [config["kind"] for config in document]

@@ -22,12 +22,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from pecl.files import parse_json
+
 CODES, LAYOUT = "codes", "layout"  # tensors of a packed file
 ZERO = 128  # the code of the mean
 WHOLE = np.dtype("<i4")  # type of the stored differences of integers
 STEP = 0.2  # of the shipped files, in standard deviations
 AVERAGED = "vectors"  # over the tokens of a text
 SHARES = {AVERAGED: 4.0, "up": 1.5}  # of the step, in changed word embeddings
+_LONGEST_LAYOUT = 2**26  # bytes
+_MOST_NUMBERS = 2**27  # in a file; its values take four bytes each
 _STEPS = np.arange(256, dtype=np.float32) - ZERO  # steps from the mean, by code
 
 
@@ -83,11 +87,15 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """
     try:
         codes, layout = (tensors[name].numpy().tobytes() for name in (CODES, LAYOUT))
+        all_numbers = 0
         state: dict[str, torch.Tensor] = {}
         role_start = 0
-        for size, parameters in json.loads(zlib.decompress(layout)):
-            numbers = np.frombuffer(zlib.decompress(codes[role_start : role_start + size]), np.uint8)
+        for size, parameters in parse_json(_decompressed(layout, _LONGEST_LAYOUT)):
             counts = [math.prod(shape) * (1 if scale else WHOLE.itemsize) for _, shape, *scale in parameters]
+            all_numbers += sum(counts)
+            if min(counts, default=0) < 0 or all_numbers > _MOST_NUMBERS:
+                raise ValueError(f"expected at most {_MOST_NUMBERS:,} parameters, got {all_numbers:,}")
+            numbers = np.frombuffer(_decompressed(codes[role_start : role_start + size], sum(counts)), np.uint8)
             numbers = np.pad(numbers, (0, sum(counts) - len(numbers)), constant_values=ZERO)
 
             start = 0
@@ -105,6 +113,15 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     except (zlib.error, TypeError, LookupError, ValueError) as error:
         raise ValueError(f"codes and layout of the parameters do not fit together: {error}") from error
     return state
+
+
+def _decompressed(content: bytes, limit: int) -> bytes:
+    """Decompress with zlib; raise ValueError if the result is longer than `limit` bytes."""
+    decoder = zlib.decompressobj()
+    decompressed = decoder.decompress(content, max(limit, 1))
+    if decoder.unconsumed_tail or not decoder.eof:
+        raise ValueError(f"expected at most {limit:,} bytes, or the end of them is missing")
+    return decompressed
 
 
 def _role(name: str) -> str:

@@ -43,6 +43,7 @@ _INDICES = ("shira_indices", "token_indices", "scatter_index")
 _COMPUTED = ("_psoft_A_cache.", "_psoft_B_cache.", ".scatter_index")
 _TEXTS = ("a", "one two three four five")  # on which a method of a newer PEFT is tried
 _TOLERANCE = 1e-4
+_ALWAYS_FIT = 2**24  # numbers of a method in an encoder of any size
 
 
 class PeftAdapter(ForeignAdapter):
@@ -73,8 +74,10 @@ class PeftAdapter(ForeignAdapter):
 
     def _inject(self, seed: int) -> None:
         """Put a copy of the encoder with PEFT's modules in its place; the initial values are those of `seed`."""
+        options = options_on(self.method, self.paths, self._plain_backbone)
+        self._check_size(options)
         backbone, originals = self._copied()
-        config = peft_config(self.method.method, options_on(self.method, self.paths, backbone))
+        config = peft_config(self.method.method, options)
         devices = [self.tower.device] if self.tower.device.type == "cuda" else []
 
         try:
@@ -92,6 +95,27 @@ class PeftAdapter(ForeignAdapter):
         self._find_tensors(originals)
         self._indices = list(self._live_indices())
         self.tower.backbone = backbone
+
+    def _check_size(self, options: dict[str, Any]) -> None:
+        """Raise ConfigError for more numbers than the encoder has, before any memory is taken.
+
+        They are counted without values; a method that needs the values of the weights is limited by its options only.
+        """
+        if self.tower.device.type == "meta":
+            return
+        shapes = self._copied()[0].to("meta")
+        limit = sum(tensor.numel() for tensor in _tensors_of(shapes))
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("meta"), quiet():
+                config = peft_config(self.method.method, copy.deepcopy(options))
+                wrapped: Any = import_peft().get_peft_model(shapes, config, NAME)
+        except PEFT_ERRORS:
+            return
+
+        added = sum(tensor.numel() for tensor in _tensors_of(wrapped)) - limit
+        if added > max(limit, _ALWAYS_FIT):
+            expected = f"expected at most the {limit:,} numbers of the encoder"
+            raise ConfigError(f"engine peft: {self.method.method}: {expected}, got {added:,}")
 
     def _copied(self) -> tuple[Any, dict[int, torch.Tensor]]:
         """Return a copy of the encoder, and the tower's own tensors by the id of the copy's.

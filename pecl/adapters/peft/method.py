@@ -18,6 +18,7 @@ from pecl.adapters.peft.methods import config_class_of
 from pecl.adapters.peft.options import DIVISORS, ROLES, TOKENS, WORDS, check_options, option_helps
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.files import parse_json
 from pecl.options import format_option, is_pattern, option
 
 DEFAULT_TOKENS = 512
@@ -46,7 +47,7 @@ class PeftMethod(AdapterConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         try:
-            is_object = isinstance(json.loads(self.options), dict)
+            is_object = isinstance(parse_json(self.options), dict)
         except ValueError:
             is_object = False
         if not is_object:

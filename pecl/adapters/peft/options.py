@@ -42,7 +42,7 @@ _INITIAL_FROM_DATA = ("eva", "corda", "lora_ga")  # PEFT starts from random valu
 _HIGHEST = {
     **dict.fromkeys(("seed", "prng_key"), 2**32 - 1),
     **dict.fromkeys(("tinit", "tfinal", "deltaT", "total_step", "warmup", "interval"), 10**9),
-    **dict.fromkeys(("niter", "cayley_neumann_terms", "depth"), 100),
+    **dict.fromkeys(("niter", "cayley_neumann_terms", "depth", "subspace"), 100),
     **dict.fromkeys((TOKENS, "token_indices", "n_frequency", "theta_d_length"), 2**24),
 }
 _HIGHEST_SIZE = 4096

@@ -191,7 +191,10 @@ def _read_index(folder: Path) -> dict[str, Any]:
         index = load_json(path)
         if {name: index[name] for name in _FORMAT} != _FORMAT:
             raise ValueError(f"its format is {index['format']!r} {index['format_version']!r}")
-        _ = [(folder / row["file"], row["language"], row["sha256"]) for row in index["adapters"]]
+        for row in index["adapters"]:
+            _ = row["language"], row["sha256"]
+            if Path(row["file"]).name != row["file"]:
+                raise ValueError(f"expected the name of a file in the folder, got {row['file']!r:.100}")
     except FileNotFoundError as error:
         raise WeightsError(
             f"{folder} lacks {INDEX}: expected adapters that `pecl adapters push` published, or an id of the hub"

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import zlib
 from contextlib import contextmanager
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, merge_adapter, read_adapter, save_adapter
+from pecl.adapters.formats.packed import CODES, LAYOUT
 from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, write_peft
 from pecl.adapters.spec import describe, parse_adapter
 from pecl.config.engines import ENGINES
@@ -218,3 +220,66 @@ def test_a_long_name_of_a_tensor_is_refused(tmp_path):
     folder = peft_folder(tmp_path / "folder")
     save_file({"encoder.layer.0." * 20_000 + "x": torch.ones(1)}, folder / WEIGHTS_FILE)
     check_refused(folder, lambda tower, path: read_adapter(path, tower))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("language", "../../x"),
+        ("language", "a\nb"),
+        ("language", ""),
+        ("format_version", "-1"),
+        ("format_version", "9" * 5000),
+        ("trainable", "9" * 5000),
+        ("training_pairs", "[" * 100_000),
+        ("configs", "[" * 100_000),
+        ("configs", json.dumps([{"kind": "peft", "method": "lora", "options": "[" * 9_000, "layers": None}])),
+        ("configs", json.dumps([{"kind": "peft", "method": "../x", "options": "{}", "layers": None}])),
+        ("configs", json.dumps([{"kind": "head", "rank": 10**9}])),
+        ("configs", json.dumps([{"kind": "word_embeddings", "tokens": 10**9, "rank": 10**6}])),
+    ],
+)
+def test_hostile_headers_are_refused(name, value, tmp_path):
+    path = written(tmp_path / "a.safetensors", "lora-only:r=2")
+    tensors, header = read_tensors(path)
+    write_tensors(path, tensors, {**header, name: value})
+    check_refused(path, lambda tower, path: AdapterBank.from_files(tower, path))
+
+
+def packed_file(path, codes, parameters):
+    """Write a file of packed parameters: its compressed codes, and a layout of one role."""
+    written(path, "lora-only:r=2")
+    _, header = read_tensors(path)
+    layout = parameters if isinstance(parameters, bytes) else json.dumps([[len(codes), parameters]]).encode()
+    content = {CODES: codes, LAYOUT: zlib.compress(layout)}
+    tensors = {name: torch.frombuffer(bytearray(part), dtype=torch.uint8) for name, part in content.items()}
+    write_tensors(path, tensors, header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codes", "parameters"),
+    [
+        (b"", [["x", [10**12], 0.0, 1.0]]),
+        (b"", [["x", [10**9, 3], 0.0, 1.0]]),
+        (b"", [["x", [-4], 0.0, 1.0]]),
+        (b"\1" * 2**24, [["x", [2, 32], 0.0, 1.0]]),  # a small file that would unpack to much
+        (b"", b"[" * 200_000),
+        (b"", b" " * 2**27),
+        (b"", [["x", [2, 32], float("nan"), 1.0]]),
+        (b"", [["x", [2, 32], 1e39, 1.0]]),
+    ],
+)
+def test_hostile_packed_parameters_are_refused_before_they_take_memory(codes, parameters, tmp_path):
+    path = packed_file(tmp_path / "a.safetensors", zlib.compress(codes), parameters)
+    check_refused(path, lambda tower, path: AdapterBank.from_files(tower, path))
+
+
+def test_numbers_that_multiply_are_refused_before_they_take_memory(tmp_path):
+    """Each number is in its range; a hundred layers of this rank would take 7 GB."""
+    path = written(tmp_path / "a.safetensors", "lora:r=2", "peft")
+    options = json.dumps({"r": 4096, "depth": 100})
+    with_header(path, lambda config: config.update(method="peanut", options=options))
+    tower = tiny_tower()
+    with within(5), pytest.raises(WeightsError, match=f"{path} .* peanut: expected at most the .* of the encoder, got"):
+        AdapterBank.from_files(tower, path)
