@@ -2,8 +2,7 @@
 
 Uses a fresh clone, a new environment and an empty cache in a temporary folder. PICTURES is a folder
 of photographs. Prints wall-clock and CPU seconds since the start as a Markdown table; other work on
-the machine changes CPU seconds less. CPU seconds are only known at the end of a step. docs/index.md
-shows one run.
+the machine changes CPU seconds less. CPU seconds are only known at the end of a step.
 """
 
 from __future__ import annotations

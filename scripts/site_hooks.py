@@ -1,7 +1,7 @@
 """MkDocs hooks: pages generated from the code, and project files outside of docs/.
 
-`<!-- command line -->` is replaced by the help of every command, `<!-- api -->` by the public
-names, and `<!-- results -->` by the table of README.md.
+`<!-- command line -->` is replaced by the help of every command, and `<!-- api -->` by the public
+names.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
+    "index.md": "README.md",
     "data.md": "data/README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
@@ -50,6 +51,7 @@ LINKS = {
     "](../LICENSE-WEIGHTS.md": "](weights.md",
     "](../deploy/": "](deploy/",
 }
+ELSEWHERE = re.compile(r"\[([^\]]+)\]\((?:LICENSE|CITATION\.cff|mkdocs\.yml|notebooks/[^)]+)\)")  # not on the site
 FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # has a variant for dark pages
 
 
@@ -80,18 +82,13 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace(name, link)
 
     markdown = FRAMEWORK.sub(r"![\1](img/framework.png#only-light)![\1](img/framework-dark.png#only-dark)", markdown)
+    markdown = ELSEWHERE.sub(r"\1", markdown)
     if "<!-- command line -->" in markdown:
         markdown = markdown.replace("<!-- command line -->", command_line())
 
     if "<!-- api -->" in markdown:
         markdown = markdown.replace("<!-- api -->", api())
-    return markdown.replace("<!-- results -->", results())
-
-
-def results() -> str:
-    """Return the first table of README.md."""
-    begin, end = "<!-- scripts/readme_table.py -->", "<!-- end -->"
-    return (ROOT / "README.md").read_text("utf-8").partition(begin)[2].partition(end)[0]
+    return markdown
 
 
 def command_line() -> str:

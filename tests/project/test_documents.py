@@ -129,7 +129,7 @@ def _write_texts(folder):
     for name in ("captions.tsv", "my_captions.tsv"):
         write_lines(folder / name, ["en\tcs", *rows])
     rows = [f"{sentence('en', 400 + i)}\t{sentence('nl', 400 + i)}" for i in range(250)]
-    write_lines(folder / "dutch.tsv", ["en\tnl", *rows])
+    write_lines(folder / "frisian.tsv", ["en\tfy", *rows])
     rows = [f"photographs/{i}.png,{sentence('en', i)},{sentence('cs', i)}" for i in range(PHOTOGRAPHS)]
     write_lines(folder / "mine.csv", ["image,en,cs", *rows])
     for language in ("en", "cs", "ko"):
