@@ -105,7 +105,7 @@ class ExperimentConfig:
         None,
         "English captions without translations, for recipes that need no pairs: multi30k, or files with a caption per "
         "line, joined by commas; a.txt@0.5 uses half of the captions",
-        Role.INPUT | Role.COMMAS | Role.LATER,
+        Role.COMMAS | Role.LATER,
     )
     spellings: bool = _option(
         False,

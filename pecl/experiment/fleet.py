@@ -1,6 +1,6 @@
 """A fleet: runs that are trained together, one slot each; the runs of a joint training share a slot."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def members_of(members: Sequence[Member], slot: int) -> list[Member]:
     return [member for member in members if member.slot == slot]
 
 
-def remaining_of(runs: Sequence[Inputs], keep_pruned: bool = False) -> list[Inputs]:
+def remaining_of(runs: Sequence[Inputs], keep_pruned: bool = False, stoppers: Collection[str] = ()) -> list[Inputs]:
     """Return the runs to train: incomplete runs, or all runs of an interrupted fleet.
 
     With `keep_pruned`, runs that were pruned stay so, unless a run is new or was made with other
@@ -81,7 +81,7 @@ def remaining_of(runs: Sequence[Inputs], keep_pruned: bool = False) -> list[Inpu
     if runs[0].config.joint or state_of(runs).exists():
         return list(runs)
 
-    incomplete = [inputs for inputs in runs if not is_complete(inputs)]
+    incomplete = [inputs for inputs in runs if not is_complete(inputs, stoppers)]
     if not keep_pruned:
         return incomplete
 
@@ -91,13 +91,13 @@ def remaining_of(runs: Sequence[Inputs], keep_pruned: bool = False) -> list[Inpu
     return [inputs for inputs, run in zip(incomplete, unfinished, strict=True) if run.status != "pruned"]
 
 
-def is_complete(inputs: Inputs) -> bool:
-    """Return whether a run has a complete result on its present data."""
+def is_complete(inputs: Inputs, stoppers: Collection[str] = ()) -> bool:
+    """Return whether a run has a complete result on its present data; `stoppers` as in `complete_result`."""
 
     def present_hashes(config: ExperimentConfig) -> dict[str, Any]:
         return inputs.hashes
 
-    return complete_result(inputs.config, present_hashes) is not None
+    return complete_result(inputs.config, present_hashes, stoppers) is not None
 
 
 def state_of(runs: Sequence[Inputs]) -> Path:

@@ -67,6 +67,7 @@ def record_training(
         fleet=parts.FleetRecord(runs, slot),
         seconds=parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1)),
         curve=parts.Curve(tuple(record.losses), tuple(record.scores)),
+        stopped_by=record.stopped_by,
         closed_form=tuple(parts.ClosedForm(**head) for head in record.solved) or None,
         **_measurements(inputs, evaluations, manifest),
     )

@@ -46,7 +46,7 @@ from pecl.results.result import (
     run_name,
     write_unfinished,
 )
-from pecl.training.callbacks import Callback, Event
+from pecl.training.callbacks import Callback, Event, names_of
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
 from pecl.training.state import SlotRecord
 from pecl.training.trainer import Trainer
@@ -71,7 +71,7 @@ def train(
     Args:
         config: the run, or its fields as `make_config` takes them.
         callbacks: called during the training, see `pecl.Callback`; not for a result that is
-            complete already.
+            complete already. A run that one of them stopped is trained again by a call without it.
         load: function that returns the towers; it takes the arguments of `pecl.load_towers`.
 
     Example:
@@ -145,7 +145,7 @@ def train_fleet(
             fleet = _in_one_order([replace(config, processes=processes.size) for config in configs])
             check_fleet(fleet)
 
-            results = _find_complete(fleet, cache)
+            results = _find_complete(fleet, cache, callbacks)
             if results is None:
                 checked = read_and_check(fleet, share, cache, load)
                 results = _train_checked(checked, wait, cache, processes, callbacks, keep_pruned)
@@ -193,7 +193,7 @@ def _train_checked(
     run_ids = [config.run_id() for config in configs]
 
     with hold(configs[0].out, run_ids, wait), reporting(checked.trackers) as reporters:
-        results = _find_complete(configs, cache)
+        results = _find_complete(configs, cache, callbacks)
         if results is not None:  # another process trained them meanwhile
             return results
 
@@ -204,7 +204,7 @@ def _train_checked(
 
         outcomes: list[Outcome] = []
         for fleet in fleets:
-            together = remaining_of(fleet, keep_pruned)
+            together = remaining_of(fleet, keep_pruned, names_of(callbacks))
             outcomes += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
 
         if len(outcomes) == len(configs):
@@ -261,7 +261,7 @@ def _interruption_recorded(trainer: Trainer, members: Sequence[Member]) -> Itera
         yield
     except KeyboardInterrupt:
         for member in members:
-            if not is_complete(member.inputs):
+            if not is_complete(member.inputs, names_of(trainer.callbacks)):
                 write_unfinished(member.config, "interrupted", steps=trainer.saved_step)
         raise
 
@@ -348,11 +348,12 @@ def with_joint_languages(config: ExperimentConfig) -> list[ExperimentConfig]:
 def _find_complete(
     configs: Sequence[ExperimentConfig],
     cache: TrainingDataCache,
+    callbacks: Sequence[Callback],
 ) -> list[Outcome] | None:
     """Return the results of `configs` if all are complete."""
     complete: list[Outcome] = []
     for config in configs:
-        result = complete_result(config, cache.hashes)
+        result = complete_result(config, cache.hashes, names_of(callbacks))
         if result is None:
             return None
         complete.append(result)

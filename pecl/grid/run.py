@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.config import ExperimentConfig
-from pecl.errors import FleetSizeError, OutputError, PeclError
+from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.experiment.loading import TrainingDataCache, once_per_data
 from pecl.files import check_writable
 from pecl.files.progress import watching_steps
@@ -28,6 +28,7 @@ from pecl.grid.launchers.worker import Inline, record_failure
 from pecl.results.completeness import complete_result
 from pecl.results.folder import find_run, has_states, holder, remove_leftovers, tidy
 from pecl.results.result import Outcome, TrainingResult, UnfinishedRun, training_path, trainings
+from pecl.training.callbacks import Callback, names_of
 
 if TYPE_CHECKING:
     from pecl.experiment.dry_run import RunPlan
@@ -64,6 +65,7 @@ def run_grid(
     fleet: int | str = AUTO_FLEET,
     launcher: Launcher | None = None,
     halving: int | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> GridOutcome:
     """Train all runs and return their results.
 
@@ -71,6 +73,8 @@ def run_grid(
     `fleet` is the number of runs trained together; "auto" for as many as fit into memory, up to 16. The launcher trains
     them; this process by default. With `halving` N, after each Nth of the steps the best 1/N of the competing runs of a
     fleet go on, by validation, and the others are pruned; None to train all runs to the end.
+    `callbacks` are called during the trainings, see `pecl.Callback`; only this process has them, not those of another
+    launcher.
 
     Raises:
         PeclError: bad input, found before anything was written or by the first trained run; or results cannot be
@@ -80,7 +84,9 @@ def run_grid(
     if isinstance(configs, Mapping):
         configs = expand(configs)
 
-    run = _Run(configs, fleet, launcher or Inline(), halving)
+    if callbacks and launcher is not None:
+        raise ConfigError("callbacks: expected none with a launcher, whose processes do not have them")
+    run = _Run(configs, fleet, launcher or Inline(callbacks), halving, callbacks)
     run.train()
     return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
 
@@ -121,11 +127,17 @@ class _Run:
     """
 
     def __init__(
-        self, configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher, halving: int | None
+        self,
+        configs: Sequence[ExperimentConfig],
+        fleet: int | str,
+        launcher: Launcher,
+        halving: int | None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.configs = configs
         self.launcher = launcher
         self.halving = halving
+        self.stoppers = names_of(callbacks)  # see `complete_result`
 
         self.jobs = launcher.jobs or 1  # tasks at a time
         groups = list(fleets(configs, fleet, self.jobs))
@@ -244,7 +256,7 @@ class _Run:
         """
         outcomes: list[Outcome] = []
         for config in task.configs:
-            outcome = complete_result(config, self.hashes) or self._unfinished(config)
+            outcome = complete_result(config, self.hashes, self.stoppers) or self._unfinished(config)
             if outcome is None:
                 return []
             outcomes.append(outcome)

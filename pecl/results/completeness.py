@@ -4,7 +4,7 @@ Otherwise the run is trained again. Each place that asks this calls `complete_re
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,12 @@ _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 
 
 def complete_result(
-    config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]
+    config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]], stoppers: Collection[str] = ()
 ) -> TrainingResult | None:
     """Return the complete result of a training of this config on the present data and files, if any.
+
+    A training that a callback stopped is complete only for a call with a callback of that class:
+    `stoppers` has the names of the classes.
 
     `hashes` returns the hashes of a config's present data, such as `experiment.loading.TrainingDataCache.hashes`.
 
@@ -35,6 +38,9 @@ def complete_result(
     """
     result = find_run(config)
     if not isinstance(result, TrainingResult):
+        return None
+    if result.stopped_by is not None and result.stopped_by not in stoppers:
+        logger.warning("%s was stopped by the callback %s; running it again", result.path, result.stopped_by)
         return None
     difference = _changed_since(config, result, hashes)
     if difference:

@@ -216,6 +216,7 @@ class TrainingResult(Result):
         steps: training steps.
         best_step: step whose weights were kept.
         closed_form: the heads that were solved, at the start and the end; None without any.
+        stopped_by: class of the callback that stopped it before its last step; None if none did.
     """
 
     kind: Literal["train"]
@@ -226,6 +227,7 @@ class TrainingResult(Result):
     seconds: parts.Seconds
     curve: parts.Curve
     closed_form: tuple[parts.ClosedForm, ...] | None = None
+    stopped_by: Text | None = None
 
 
 AnyRun = TrainingResult | EvaluationResult | UnfinishedRun

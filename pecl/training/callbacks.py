@@ -29,6 +29,11 @@ class Event:
     prune: Callable[[], None] = field(default=_do_nothing, repr=False, compare=False)
 
 
+def names_of(callbacks: Sequence["Callback"]) -> set[str]:
+    """Return the names of the callbacks' classes, by which a result names the one that stopped it."""
+    return {type(callback).__name__ for callback in callbacks}
+
+
 class Callback:
     """Does nothing at each moment of a training; override the methods that you need.
 

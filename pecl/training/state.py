@@ -33,6 +33,7 @@ class SlotRecord:
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # parameters at `best_step`
     # step after which the slot was dropped; None if it trained to the end
     stopped: int | None = None
+    stopped_by: str | None = None  # the class of the callback that stopped the slot before its last step
     diverged: str | None = None  # why the slot was dropped: a loss or embedding was not finite
     pruned: bool = False  # whether a callback dropped the slot, as worse than others
     # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and

@@ -311,7 +311,7 @@ class Trainer:
         for callback in self.callbacks:
             # A run that patience or a callback has just stopped no longer competes
             compared = {slot: metrics[slot] if record.learns else {} for slot, record in enumerate(self.records)}
-            callback.after_fleet_validation(self._events(compared))
+            callback.after_fleet_validation(self._events(compared, callback))
 
     def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
         """Score the weights of `slots` as those of `step`; keep each slot's best.
@@ -363,21 +363,21 @@ class Trainer:
     def _call(self, moment: str, metrics: Mapping[int, Mapping[str, float]]) -> None:
         """Call a method of all callbacks for each run whose slot has metrics."""
         for callback in self.callbacks:
-            for event in self._events(metrics):
+            for event in self._events(metrics, callback):
                 getattr(callback, moment)(event)
 
-    def _events(self, metrics: Mapping[int, Mapping[str, float]]) -> list[Event]:
-        """Return an event for each run whose slot has metrics."""
+    def _events(self, metrics: Mapping[int, Mapping[str, float]], callback: Callback) -> list[Event]:
+        """Return an event for each run whose slot has metrics; its functions stop the slot for this callback."""
         events = []
         for run in self.runs:
             if run.slot in metrics:
                 config = not_none(run.config, "config")
-                stop = partial(self._stop, run.slot)
-                prune = partial(self._stop, run.slot, is_pruned=True)
+                stop = partial(self._stop, run.slot, callback)
+                prune = partial(self._stop, run.slot, callback, is_pruned=True)
                 events.append(Event(config, run.slot, self.step, self.total_steps, metrics[run.slot], stop, prune))
         return events
 
-    def _stop(self, slot: int, is_pruned: bool = False) -> None:
+    def _stop(self, slot: int, callback: Callback, is_pruned: bool = False) -> None:
         """Stop a slot at a callback's request. Its weights are measured unless they were measured after this step."""
         record = self.records[slot]
         if not record.learns:
@@ -386,6 +386,8 @@ class Trainer:
             self._measure_now([slot])
         record.stopped = self.step
         record.pruned = is_pruned
+        if self.step < self.total_steps:
+            record.stopped_by = type(callback).__name__
 
     def _postfix(self) -> dict[str, str]:
         """Return the mean loss and score of the slots that a validation has measured, for the progress bar."""
@@ -409,6 +411,7 @@ class Trainer:
 
     def _write_state(self, path: Path) -> None:
         progress = {
+            "runs": [run.config.run_id() for run in self.runs if run.config is not None],
             "step": self.step,
             "seconds": self.seconds,
             "recent_steps": self._recent_steps,

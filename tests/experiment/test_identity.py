@@ -8,6 +8,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.loading
 from pecl.config import ExperimentConfig, make_config
+from pecl.config.recipes import RECIPES, Recipe
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.evaluation import evaluate
@@ -41,11 +42,13 @@ FIELDS = {
     "language": Row("fr", training=True, evaluation=True, fleet=True, data=True),
     "joint": Row("de+fr", training=True, evaluation=False, fleet=False, data=False),
     "route": Row("method3", training=True, evaluation=True, fleet=True, data=True),
+    "recipe": Row("unpaired", training=True, evaluation=False, fleet=False, data=True),
     "test_query": Row("official-run-cross", training=True, evaluation=True, fleet=True, data=True),
     "train_on": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
     "train_size": Row(2, training=True, evaluation=False, fleet=False, data=True),
     "text": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
     "mixed": Row("multi30k", training=True, evaluation=False, fleet=False, data=True),
+    "memory": Row("multi30k", training=True, evaluation=False, fleet=False, data=False),
     "spellings": Row(True, training=True, evaluation=False, fleet=False, data=True),
     "clean": Row(True, training=True, evaluation=False, fleet=False, data=True),
     "overlap": Row("drop", training=True, evaluation=False, fleet=False, data=True),
@@ -184,9 +187,12 @@ READ_WITH = {  # what makes a field matter
 
 
 @each_field
-def test_what_is_read_depends_on_the_inputs_alone(reading, name):
+def test_what_is_read_depends_on_the_inputs_alone(reading, name, registries):
+    RECIPES.put("back", Recipe("of translations", "", ("english_to_target",), (), "", make=object))
     config = replace(TEXT_ALONE, **READ_WITH.get(name, {}))
-    other = {"gallery": "images", "shots": 10, "held_out": 30}.get(name, FIELDS[name].other)  # too many for 20 captions
+    other = {"gallery": "images", "shots": 10, "held_out": 30, "recipe": "back"}.get(
+        name, FIELDS[name].other
+    )  # too many for 20 captions
     before, after = reading(config), reading(replace(config, **{name: other}))
     assert isinstance(before[0], dict)
     assert (after != before) == FIELDS[name].data
@@ -220,9 +226,10 @@ class Noting:
 def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     noting = Noting(make_config({**small, "route": "baseline1"}))
     evaluate(noting)
-    # `image_weight` asks for images next to English captions, `start`, `plugin` and `adapter` for a digest; places
-    # and threads are no part of an identity
+    # `image_weight` asks for images next to English captions, `start`, `plugin`, `adapter`, `recipe` and `memory` for a
+    # digest; places and threads are no part of an identity
     neighbour = {"image_weight", "start", "adapter", "data_dir", "out", "threads", "trim_vocabulary", "plugin"}
+    neighbour |= {"recipe", "memory"}
     assert noting.read - neighbour == {name for name, row in FIELDS.items() if row.evaluation}
 
 

@@ -1,4 +1,4 @@
-"""What a config says reaches the parts of a training: the trainer, its tasks, and the tower that reads the texts."""
+"""What a config says reaches the parts of a training: the trainer, its runs, and the tower that reads the texts."""
 
 import csv
 
@@ -19,8 +19,8 @@ def trainer_of(small, monkeypatch):
     """Return a function from fields of a config to the arguments of its `Trainer`, by name."""
     given = {}
 
-    def record(trainer, tower, adapter, tasks, schedule, validate, *others, **options):
-        given.update(adapter=adapter, tasks=tasks, schedule=schedule)
+    def record(trainer, adapter, runs, schedule, validate, **options):
+        given.update(adapter=adapter, runs=runs, schedule=schedule)
         raise _Reached
 
     monkeypatch.setattr(Trainer, "__init__", record)
@@ -51,13 +51,13 @@ def test_each_field_of_the_schedule_reaches_it(trainer_of, field, value, name, e
     assert getattr(trainer_of()["schedule"], name) != expected
 
 
-def test_each_field_of_a_task_reaches_it(trainer_of):
+def test_each_field_of_a_run_reaches_it(trainer_of):
     values = {"lr": 0.5, "seed": 9, "alignment": "cosine:2+mse:3", "alignment_weight": 0.25, "image_weight": 0.75}
-    (task,), adapter = (trainer_of(**values, rank=3)[name] for name in ("tasks", "adapter"))
-    assert (task.lr, task.seed) == (0.5, 9)
-    objective = vars(task.objective).values()
-    for expected in (("cosine", "mse"), (2.0, 3.0), 0.25, 0.75):
-        assert expected in objective
+    (run,), adapter = (trainer_of(**values, rank=3)[name] for name in ("runs", "adapter"))
+    assert (run.lr, run.seed) == (0.5, 9)
+    objective = run.loss.objective
+    assert (objective.names, objective.weights) == (["cosine", "mse"], [2.0, 3.0])
+    assert (objective.alignment_weight, objective.image_weight) == (0.25, 0.75)
     assert adapter.configs[0].r == 3
 
 

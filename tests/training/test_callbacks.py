@@ -4,12 +4,16 @@ import resource
 
 import pytest
 import torch
-from helpers.interrupted import interrupted_after
+from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_training import slot_run, trainer
 from helpers.tiny import tiny_tower
 
 from pecl.config import make_config
-from pecl.experiment.run import train_fleet
+from pecl.errors import ConfigError
+from pecl.experiment.run import train, train_fleet
+from pecl.grid import run_grid
+from pecl.grid.launchers.processes import Processes
+from pecl.results.result import read_result
 from pecl.training.callbacks import Callback
 from pecl.training.schedule import Schedule
 
@@ -175,3 +179,47 @@ def test_a_validation_reports_the_peak_memory_of_the_process():
     assert reported == sorted(reported)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # KiB on Linux
     assert 0 < reported[-1] <= peak * 1.01
+
+
+class StopAtTwo(Callback):
+    def after_step(self, event):
+        if event.step == 2:
+            event.stop()
+
+
+def test_a_run_that_a_callback_stopped_is_complete_only_with_it(small, caplog):
+    stopped = train(small, callbacks=[StopAtTwo()])
+    assert (stopped.status, stopped.steps, stopped.stopped_by) == ("complete", 2, "StopAtTwo")
+    assert read_result(stopped.path) == stopped
+    with counted_steps() as steps:
+        assert train(small, callbacks=[StopAtTwo(), Recorder()]) == stopped
+    assert steps == []
+
+    whole = train(small, callbacks=[Recorder()])
+    assert f"{stopped.path} was stopped by the callback StopAtTwo; running it again" in caplog.text
+    assert (whole.steps, whole.stopped_by) == (8, None)
+    assert train(small, callbacks=[StopAtTwo()]) == whole  # what is trained to the end is complete for every call
+
+
+def test_a_callback_that_stops_at_the_last_step_stops_nothing(small):
+    last = at("after_step", 8)
+    assert train(small, callbacks=[last]).stopped_by is None
+
+
+def test_a_stopped_slot_keeps_its_callback_through_a_kill(small):
+    configs = [make_config({**small, "seed": seed}) for seed in (1, 2)]
+    with interrupted_after(4):
+        train_fleet(configs, callbacks=[at("after_step", 2)])
+    first, second = train_fleet(configs, callbacks=[at("after_step", 2)])
+    assert [(run.steps, run.stopped_by) for run in (first, second)] == [(2, "At"), (8, None)]
+
+
+def test_a_grid_calls_callbacks_in_this_process_alone(small):
+    recorder = Recorder()
+    values = {**small, "seed": [1, 2]}
+    stopped = run_grid(values, callbacks=[StopAtTwo(), recorder]).complete
+    assert [run.stopped_by for run in stopped] == ["StopAtTwo"] * 2
+    assert recorder.of("after_step", 1)
+    assert [run.steps for run in run_grid(values).complete] == [8, 8]
+    with pytest.raises(ConfigError, match="callbacks: expected none with a launcher"):
+        run_grid(values, launcher=Processes(1), callbacks=[recorder])

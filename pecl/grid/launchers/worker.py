@@ -27,11 +27,17 @@ from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, FLEET_TOO_LARGE, Event,
 from pecl.results.completeness import complete_result
 from pecl.results.folder import hold, tidy
 from pecl.results.result import write_unfinished
+from pecl.training.callbacks import Callback
 
 logger = logging.getLogger(__name__)
 
 
-def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving: int | None = None) -> None:
+def work(
+    configs: Sequence[ExperimentConfig],
+    share: int | None = None,
+    halving: int | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> None:
     """Train runs together and write their results; an error in training is recorded as a failure.
 
     After an error, the runs of a fleet are trained one by one, so that only the failing ones are recorded as failed.
@@ -45,8 +51,8 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving:
     from pecl.experiment.run import train_fleet  # imports torch, which a grid of complete runs does not need
 
     try:
-        callbacks = [] if halving is None else [Halving(halving)]
-        train_fleet(configs, wait=False, share=share, callbacks=callbacks, keep_pruned=halving is not None)
+        called = [*callbacks, *([] if halving is None else [Halving(halving)])]
+        train_fleet(configs, wait=False, share=share, callbacks=called, keep_pruned=halving is not None)
     except (PeclError, BusyError):
         raise
     except Exception as error:  # other runs may still succeed
@@ -56,7 +62,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving:
             return
         tidy(configs[0].out, configs[0].run_id())  # otherwise the next grid resumes the fleet, which fails again
         for config in configs:
-            work([config], share, halving)
+            work([config], share, halving, callbacks)
 
 
 def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> None:
@@ -74,12 +80,15 @@ def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> Non
 class Inline(Launcher):
     """The default launcher: tasks run one by one in this process, which keeps towers and caches."""
 
+    def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
+        self.callbacks = list(callbacks)
+
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         for task in tasks:
             yield Event("started", task)
             try:
-                work(task.configs, task.share, task.halving)
+                work(task.configs, task.share, task.halving, self.callbacks)
             except BusyError:
                 yield Event("busy", task)
             except PeclError as error:
