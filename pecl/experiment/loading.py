@@ -201,9 +201,34 @@ def _training_split(config: ExperimentConfig, name: str) -> ParallelCaptions:
     return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
 
 
-flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = (
-    partial(_training_split, name=name) for name in TEXT_SETS
-)
+def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the training split of the captions of Flickr30k-200."""
+    return _training_split(config, "flickr30k200")
+
+
+def emoji_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the training split of names of emoji."""
+    return _training_split(config, "emoji")
+
+
+def sib200_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the training split of sentences of SIB-200."""
+    return _training_split(config, "sib200")
+
+
+def ntrex_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the training split of news of NTREX."""
+    return _training_split(config, "ntrex")
+
+
+def gatitos_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the training split of words of GATITOS."""
+    return _training_split(config, "gatitos")
+
+
+def seed_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the training split of sentences of SEED."""
+    return _training_split(config, "seed")
 
 
 def _load_training_text(

@@ -2,42 +2,43 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers.interrupted import counted_steps, interrupted_after
+from helpers.small_experiment import tiny_image_tower, write_text
 from helpers.tiny import sentences, tiny_tower
 
 import pecl.experiment.fleet_size
 from pecl.config import make_config
-from pecl.config.routes import ROUTES
 from pecl.encoders.store import FOLDER, _store_of
+from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError
 from pecl.experiment.evaluation import evaluate
 from pecl.experiment.fleet_size import bytes_of_slot, check_size, largest_fleet, memory_of
-from pecl.experiment.run import train
+from pecl.experiment.inputs import read_training
+from pecl.experiment.run import train, train_fleet
+from pecl.grid.launchers.processes import Processes
+from pecl.grid.run import _Run
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.trainer import Trainer
 
 GIB = 1 << 30
 
 
-def members(count=3, tower=None, **values):
-    tower = tower or tiny_tower()
-    towers, tokens = SimpleNamespace(text=tower), tower.tokenize(sentences(20))
-    config = make_config(values)
-    member = SimpleNamespace(
-        config=config,
-        towers=towers,
-        train_tokens=tokens,
-        training_text=None,
-        anchor_column=ROUTES[config.route][1],
-    )
-    return [member] * count
+@pytest.fixture
+def members(small):
+    """Return a function from values to three runs that were read; the tower of each is `tower`."""
+
+    def read(tower=None, **values):
+        tower = tower or tiny_tower()
+        config = make_config({**small, "shots": 10, **values})
+        return [read_training(config, Towers(lambda: tower, tiny_image_tower))] * 3
+
+    return read
 
 
-def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
+def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(members, monkeypatch, tmp_path):
     def most(gib, jobs=1, kept=0, **values):
         monkeypatch.setattr(pecl.experiment.fleet_size, "memory_of", lambda _: int(gib * GIB))
         return largest_fleet(members(**values), 1000, jobs, kept)
@@ -46,8 +47,22 @@ def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
     assert 1 < most(0.7) < most(1) < most(2)
     assert most(2, jobs=2) == most(1)
     assert most(2, kept=int(0.8 * GIB)) == most(1)
-    assert most(1, batch_size=10) < most(1) < most(1, anchor="frozen")
-    assert most(1, route="baseline2") == most(1, anchor="frozen")  # a route without an anchor embeds no second text
+    assert most(1, batch_size=5) < most(1) < most(1, anchor="frozen")
+    assert most(1, route="baseline1") == most(1, anchor="frozen")  # a route without an anchor embeds no second text
+    text = {"text": write_text(tmp_path / "text.tsv"), "anchor": "frozen"}
+    assert most(1, **text) < most(1, image_weight=0.0, **text)  # captions of photographs are embedded next to it
+
+
+@pytest.mark.parametrize(("jobs", "sizes"), [(1, [4] * 4), (2, [2] * 4)])
+def test_processes_that_share_the_memory_train_smaller_fleets(small, monkeypatch, jobs, sizes):
+    """Memory for five runs of this estimate, or for two in half of it."""
+    monkeypatch.setattr(pecl.experiment.fleet_size, "_PROCESS", 0)
+    monkeypatch.setattr(pecl.experiment.fleet_size, "bytes_of_slot", lambda *_: GIB)
+    monkeypatch.setattr(pecl.experiment.fleet_size, "memory_of", lambda _: 7 * GIB)
+    configs = [make_config({**small, "epochs": 1, "seed": seed}) for seed in range(4)]
+    (task, *_) = _Run(configs, "auto", Processes(jobs), None).tasks
+    assert task.share == jobs
+    assert [result.fleet.size for result in train_fleet(configs, share=task.share)] == sizes
 
 
 def test_the_estimate_is_that_of_a_hand_count():
@@ -68,7 +83,7 @@ def test_memory_is_that_of_the_machine_or_of_its_container(monkeypatch, tmp_path
     assert memory_of(torch.device("meta")) is None
 
 
-def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():
+def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time(members):
     tower = tiny_tower()
     tower.backbone.config._attn_implementation = "flex_attention"
     few = members(tower=tower)
@@ -82,7 +97,7 @@ def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():
         check_size(without_dropout, 1)
 
 
-def test_such_a_tower_does_so_on_a_device_of_unknown_memory_too(monkeypatch):
+def test_such_a_tower_does_so_on_a_device_of_unknown_memory_too(members, monkeypatch):
     monkeypatch.setattr(pecl.experiment.fleet_size, "memory_of", lambda device: None)
     tower = tiny_tower()
     assert largest_fleet(members(tower=tower), 1000) == pecl.experiment.fleet_size.MOST

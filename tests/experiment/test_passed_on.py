@@ -61,8 +61,9 @@ def test_each_field_of_a_run_reaches_it(trainer_of):
     assert adapter.configs[0].r == 3
 
 
+@pytest.mark.parametrize("choose", ["validation", "text"])
 @pytest.mark.parametrize("route", ["method1", "method2", "method3", "baseline2"])
-def test_each_caption_is_read_in_the_language_of_its_column(small, monkeypatch, route):
+def test_each_caption_is_read_in_the_language_of_its_column(small, monkeypatch, route, choose):
     """English captions and translations into English as English, also where they are the queries."""
     with open(small["dataset"], encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -75,6 +76,8 @@ def test_each_caption_is_read_in_the_language_of_its_column(small, monkeypatch, 
         return tokenize(tower, texts, language)
 
     monkeypatch.setattr(MultilingualTextEncoder, "tokenize", record)
-    train(make_config({**small, "route": route, "epochs": 1}))
+    if choose == "text" and route == "baseline2":
+        pytest.skip("a route without an anchor has no held-out text")
+    train(make_config({**small, "route": route, "epochs": 1, "choose": choose}))
     assert len(read) >= len(rows)
     assert {(text, language) for text, language in read if languages[text] != language} == set()
