@@ -110,6 +110,16 @@ def test_the_second_start_reads_the_cache(graph, monkeypatch):
     set_backend(image_tower(), "openvino")
 
 
+@pytest.mark.parametrize("part", ["version of OpenVINO", "format"])
+def test_another_version_converts_again(graph, monkeypatch, part):
+    if part == "format":
+        monkeypatch.setattr(backend, "FORMAT", backend.FORMAT + 1)
+    else:
+        monkeypatch.setattr(backend._openvino(), "__version__", "2031.1.0-1-of-a-later-release")
+    set_backend(image_tower(), "openvino")
+    assert len({path.parent for path in graph.parent.glob("*/graph.xml")} - {graph}) == 1
+
+
 @pytest.mark.parametrize("name", ["graph.bin", "digests.json"])
 def test_a_damaged_graph_is_converted_again(name, graph, monkeypatch, caplog):
     path = graph / name
