@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -261,7 +262,7 @@ class ImageIndex:
             text: the query.
             after: only photographs that were taken on this day or later.
             before: only photographs that were taken before this day.
-            folder: only photographs in this folder, at any depth; relative to `root`.
+            folder: only photographs in this folder, at any depth; relative to `root`, in any case.
             languages: codes of the languages that the person speaks, by default those of the index.
             not_names: words of the query that do not count as names.
 
@@ -274,8 +275,8 @@ class ImageIndex:
         )
         if not folder:
             return selection
-        start = f"{shown_name(folder)}/"
-        inside = [row for row, entry in enumerate(self._entries) if shown_name(entry.name).startswith(start)]
+        start = _folded(f"{folder}/")
+        inside = [row for row, entry in enumerate(self._entries) if _folded(entry.name).startswith(start)]
         return selection.within(np.array(inside, np.int64))
 
     def select_for(self, query: Query, languages: Sequence[str] | None = None) -> Selection:
@@ -366,6 +367,11 @@ class ImageIndex:
                 f"{self.folder / FILE} was built with different weights of the {which} tower {tower.name}: run "
                 f"`pecl index {shell_quoted(self.root)} --rebuild`"
             )
+
+
+def _folded(name: str) -> str:
+    """Return the name of a file or folder without the difference of capitals, and of two ways to write a mark."""
+    return unicodedata.normalize("NFC", shown_name(name)).casefold()
 
 
 def profile_of(folder: str | Path) -> str:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pecl.apps.search.catalogue import FILE, Head, read_head, write_head, writing
+from pecl.apps.search.catalogue import FILE, Head, read_head
 from pecl.apps.search.languages import named_languages
 from pecl.backends import check_backend
 from pecl.errors import ConfigError, unknown
-from pecl.files import LOCK, locked
 from pecl.machine import AUTO
 
 SEARCH_ENGINES = ("exact", "qdrant")
@@ -112,21 +111,6 @@ def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
         words=head.words if options.words is None else options.words,
         decoders=_decoders(),
     )
-
-
-def keep_languages(index_path: Path, names: Sequence[str]) -> None:
-    """Set the languages of the index in `index_path`, given as names or codes.
-
-    Raises:
-        ConfigError: a language is unknown.
-        OutputError: the index cannot be written.
-        BusyError: another process is updating it.
-    """
-    codes = named_languages(names)
-    with locked(index_path / LOCK, BUSY.format(index_path)):
-        head = replace(read_head(index_path), languages=codes, generation=secrets.token_hex(8))
-        with writing(index_path, new=False) as database:
-            write_head(database, head)
 
 
 def _decoders() -> str:

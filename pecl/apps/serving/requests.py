@@ -241,12 +241,6 @@ class SearchRequest(SearchAddress):
     image: str | None = Field(None, description=_WANTED)
 
 
-class PersonLanguages(Fields):
-    """The languages that a person speaks."""
-
-    languages: Annotated[list[LanguageName], Field(min_length=1, max_length=MOST_LANGUAGES)]
-
-
 class Problem(BaseModel):
     """Description of an error."""
 

@@ -25,17 +25,15 @@ from starlette.responses import Response
 from pecl.apps.search.encoder import embed_queries
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.languages import accepted_languages, named_languages, system_languages
-from pecl.apps.search.options import keep_languages
 from pecl.apps.search.query import Query, QueryLanguage, choose_language, named_language, read_query
 from pecl.apps.search.thumbnails import THUMBNAIL
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.photographs import LARGE, Photographs, name_in
 from pecl.apps.serving.refusals import Refusal, at_most, bad
-from pecl.apps.serving.requests import JsonRoute, PersonLanguages, SearchAddress, SearchRequest, read_data_uri
+from pecl.apps.serving.requests import JsonRoute, SearchAddress, SearchRequest, read_data_uri
 from pecl.apps.serving.service import Served, Service
-from pecl.errors import ConfigError, DataError, OutputError
-from pecl.files import BusyError
+from pecl.errors import ConfigError, DataError
 from pecl.language.languages import ENGLISH, language_name
 
 logger = logging.getLogger(__name__)
@@ -80,20 +78,6 @@ async def search(
 ) -> dict[str, Any]:
     """Find the photographs most similar to a text, an image, or both, most similar first."""
     return await _search(service, body, request)
-
-
-@router.put("/languages", status_code=204)
-async def languages(body: PersonLanguages, photographs: Searched) -> None:
-    """Store the person's languages in the index; 409 if it cannot be written."""
-    try:
-        index = await asyncio.to_thread(photographs.index)
-        await asyncio.to_thread(keep_languages, index.folder, body.languages)
-    except ConfigError as error:
-        raise bad(str(error), "languages") from error
-    except (DataError, OutputError, BusyError) as error:
-        # it names the folder, for whoever runs the server
-        logger.warning("the languages are not stored: %s", error)
-        raise Refusal(409, "languages: the index cannot be written now", "languages") from error
 
 
 def _about(service: Service, request: Request) -> dict[str, Any]:

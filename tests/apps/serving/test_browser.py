@@ -192,8 +192,8 @@ def test_what_goes_wrong_is_said_and_the_page_goes_on(page):
     assert search(page)[0].find_element(By.CLASS_NAME, "note").text == said.text == "The server does not answer."
 
 
-def test_nothing_is_wider_than_a_phone_or_too_small_for_a_finger(browser, page):
-    width = 390
+@pytest.mark.parametrize("width", [320, 360, 390])
+def test_nothing_is_wider_than_a_phone_or_too_small_for_a_finger(browser, page, width):
     size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
@@ -201,6 +201,7 @@ def test_nothing_is_wider_than_a_phone_or_too_small_for_a_finger(browser, page):
         write(page, 0, "ka", "de")
         write(page, 1, "a query of words that are many, andofwhichonewordisverylongindeedbeyondallmeasure", "cs")
         page.find_element(By.ID, "compare").click()
+        page.execute_script("document.getElementById('options').open = true")
         assert len(search(page)) == 2
         scroll, inner = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
         assert inner == width
@@ -230,8 +231,8 @@ def test_the_page_speaks_the_browsers_language_and_no_jargon(browser, address):
 
 
 def chips(page):
-    """The days that restrict the search that is shown."""
-    script = "return [...document.querySelectorAll('.day-chip')].map((button) => button.textContent)"
+    """The names and days of the search that is shown, which can be removed."""
+    script = "return [...document.querySelectorAll('.column .chip')].map((button) => button.textContent)"
     return page.execute_script(script)  # at once: the page replaces its columns
 
 
@@ -240,7 +241,7 @@ def test_days_in_the_text_and_in_fields_are_shown_and_removed(page, address, ser
     column = found(page, "ka lopi in July 2019")
     assert chips(page) == ["July 2019 ×"]
     assert ids(column) == [hit for hit in wanted(service, "ka lopi", "cs", PHOTOGRAPHS) if hit in of_july(service)][:12]
-    page.find_element(By.CLASS_NAME, "day-chip").click()
+    page.find_element(By.CSS_SELECTOR, ".column .chip").click()
     wait_until(lambda: not chips(page), 60, "the search without days")
     assert rows(page)[0].find_element(By.TAG_NAME, "input").get_attribute("value") == "ka lopi"
     assert ids(first_columns(page)[0]) == everything
@@ -257,13 +258,78 @@ def test_days_in_the_text_and_in_fields_are_shown_and_removed(page, address, ser
     page.get(kept)
     first_columns(page)
     assert chips(page) == ["July 2019 ×"]
-    page.find_element(By.CLASS_NAME, "day-chip").click()
+    page.find_element(By.CSS_SELECTOR, ".column .chip").click()
     wait_until(lambda: not chips(page), 60, "the search without days")
     assert [page.find_element(By.ID, name).get_attribute("value") for name in ("from", "until")] == ["", ""]
 
     column = found(page, "ka lopi 12.7.1950")
-    assert "July 12, 1950: no photos, so all days are searched." in column.text
-    assert (chips(page), len(ids(column))) == ([], 12)
+    assert "July 12, 1950: no photos." in column.text
+    assert (chips(page), ids(column)) == (["July 12, 1950 ×"], [])
+
+
+def test_names_are_shown_separated_and_removed(page, service):
+    plain = ids(found(page, "ka lopi"))
+    column = found(page, "ka lopi summer")
+    assert chips(page) == ["summer ×"]
+    assert column.find_elements(By.CLASS_NAME, "others") == []  # more than are shown
+    assert set(ids(column)) <= of_july(service)
+    Select(page.find_element(By.ID, "top")).select_by_value("48")
+    wait_until(lambda: len(ids(first_columns(page)[0])) == 48, 60, "more photographs")
+    first, *rest = page.execute_script(
+        "const items = [...document.querySelectorAll('.grid li')];"
+        "const at = items.findIndex((item) => item.className === 'others');"
+        "return [at, items[at].textContent, items[at].getBoundingClientRect().width > 600]"
+    )
+    assert (first, *rest) == (len(of_july(service)), "Other photos", True)
+    page.find_element(By.CSS_SELECTOR, ".column .chip").click()
+    wait_until(lambda: not chips(page), 60, "the search without names")
+    assert page.find_elements(By.CLASS_NAME, "others") == []
+    found(page, "ka lopi summer")
+    assert chips(page) == ["summer ×"]  # another search
+    assert ids(found(page, "ka lopi"))[:12] == plain
+
+
+def test_a_reading_is_shown_and_undone(page, monkeypatch):
+    """The fields of the answer, and of the request that follows it."""
+    page.execute_script(
+        "window.sent = []; const plain = window.fetch;"
+        "window.fetch = async (address, options) => {"
+        "  const answer = await plain(address, { ...options, body: options.body.replace(',\"exactly\":true', '') });"
+        "  const body = JSON.parse(options.body); window.sent.push(body);"
+        "  const document = await answer.json();"
+        "  return { ok: answer.ok, json: () => ({ ...document, read_as: body.exactly ? [] : ['möchte', 'mochte'] }) };"
+        "}"
+    )
+    column = found(page, "mochte", "de")
+    assert "Read as möchte or mochte. Search exactly" in column.text.replace("\n", " ")
+    column.find_element(By.CSS_SELECTOR, ".note .chip").click()
+    wait_until(lambda: "Read as" not in first_columns(page)[0].text, 60, "the search for what was typed")
+    assert [body.get("exactly", False) for body in page.execute_script("return window.sent")] == [False, True]
+    found(page, "mochte mochte", "de")
+    assert page.execute_script("return window.sent").pop().get("exactly", False) is False
+
+
+def test_arrow_keys_go_to_the_photographs_after_a_search(page):
+    def active():
+        script = "return [...document.querySelectorAll('.shot')].indexOf(document.activeElement)"
+        return page.execute_script(script)
+
+    def press(*keys):
+        ActionChains(page).send_keys(*keys).perform()
+        return active()
+
+    write(page, 0, "ka lopi", "cs").send_keys(Keys.ENTER)
+    first_columns(page)
+    assert press(Keys.ARROW_LEFT) == -1  # in the text
+    assert press(Keys.ARROW_DOWN) == 0
+    assert press(Keys.ARROW_RIGHT) == 1
+    below = press(Keys.ARROW_DOWN)
+    assert below > 1
+    assert press(Keys.ARROW_UP) == 1
+    assert press(Keys.ARROW_UP) == 1  # the first row
+    search(page)
+    page.execute_script("document.activeElement.blur()")
+    assert press(Keys.ARROW_RIGHT) == 0
 
 
 def test_a_picture_that_the_browser_cannot_show_is_searched_with(page, tmp_path, service):
@@ -295,7 +361,7 @@ def test_the_page_has_slovak(browser, address):
         browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
 
 
-def test_a_language_that_is_added_is_kept_with_the_index(page, address, service):
+def test_a_language_that_is_added_is_kept_by_the_browser_alone(page, address, service):
     page.execute_script("localStorage.setItem('pecl-languages', 'no JSON')")
     page.refresh()
     wait_until(lambda: rows(page), 120, "the page's start")
@@ -303,11 +369,12 @@ def test_a_language_that_is_added_is_kept_with_the_index(page, address, service)
     page.execute_script("document.getElementById('speak').focus()")
     ActionChains(page).send_keys("c").perform()  # opens the list, and chooses nothing
     ActionChains(page).send_keys(Keys.ESCAPE).perform()
-    (chip,) = page.find_elements(By.CLASS_NAME, "language-chip")
+    (chip,) = page.find_elements(By.CSS_SELECTOR, "#spoken .chip")
     assert not chip.is_enabled()  # the last language stays
     options = Select(page.find_element(By.ID, "speak"))
     assert "Cebuano" not in [one.text for one in options.options]  # no text shows it
     options.select_by_value("cs")
-    wait_until(lambda: service.photographs.index().head.languages == (*(kept or ("en",)), "cs"), 60, "the change")
-    assert page.execute_script("return localStorage.length") == 0
+    assert service.photographs.index().head.languages == kept
+    page.refresh()
+    wait_until(lambda: "Czech" in page.find_element(By.ID, "about").text, 120, "the page's start")
     assert page.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} photos. Search in English or Czech."

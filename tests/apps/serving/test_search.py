@@ -16,11 +16,10 @@ from PIL import Image
 
 import pecl.encoders.towers
 from pecl.apps.search.build import build_index
-from pecl.apps.search.catalogue import FILE, index_folder, read_head
+from pecl.apps.search.catalogue import FILE, index_folder
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.options import IndexOptions
 from pecl.apps.serving.photographs import Photographs
-from pecl.files import LOCK, locked
 
 QUERY = "ka lopi zumo"
 
@@ -105,23 +104,6 @@ def test_the_languages_are_those_of_the_request_the_index_the_browser_or_the_sys
     assert spoken("de", query="犬が海岸を走っている")[2:] == ("jp", True)
     build_index(index, options=IndexOptions(languages=["cs"]))
     assert spoken("de-AT,en;q=0.5")[:2] == (["cs"], "de")
-
-
-def test_languages_are_kept_with_the_index_where_it_can_be_written(client, index):
-    assert client.put("/languages", json={"languages": ["German", "cs"]}).status_code == 204
-    assert client.get("/search").json()["spoken"] == ["de", "cs"]
-    place = index_folder(index)
-    assert read_head(place).languages == ("de", "cs")
-    answer = client.put("/languages", json={"languages": ["xx"]})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "languages")
-    with locked(place / LOCK, "busy"):
-        refused = client.put("/languages", json={"languages": ["fr"]})
-    assert (refused.status_code, str(place) in refused.text) == (409, False)
-    assert client.put("/languages", json={"languages": ["fr"]}, headers={"host": "evil.example"}).status_code == 421
-    assert client.put("/languages", content='{"languages": ["fr"]}').status_code == 415
-    assert read_head(place).languages == ("de", "cs")
-    build_index(index)
-    assert read_head(place).languages == ("de", "cs")
 
 
 def test_stop_words_are_those_of_the_languages_of_the_request(client, index):
@@ -238,8 +220,8 @@ def test_a_renewed_index_is_seen_without_a_restart_and_a_damaged_one_stays_what_
     (index_folder(index) / FILE).write_text("{" * 512)
     assert client.get("/search").json()["photographs"] == COUNT + 1
     assert "the index was updated, but cannot be read" in caplog.text
-    refused = client.post("/search", json={"query": "a"}), client.put("/languages", json={"languages": ["cs"]})
-    assert [(one.status_code, str(index_folder(index)) in one.text) for one in refused] == [(503, False), (409, False)]
+    refused = client.post("/search", json={"query": "a"})
+    assert (refused.status_code, str(index_folder(index)) in refused.text) == (503, False)
 
 
 def test_no_request_reads_the_embeddings_of_another_tower(client, index, towers, monkeypatch, caplog):
@@ -346,5 +328,4 @@ def test_a_search_that_waits_for_the_index_holds_up_no_other_request(client, mon
 
     monkeypatch.setattr(Photographs, "index", index)
     post(client, query=QUERY, language="cs")
-    client.put("/languages", json={"languages": ["cs"]})
     assert not threads

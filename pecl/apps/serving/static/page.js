@@ -1,4 +1,4 @@
-import { byId, element, extend, grid, isOpen, onMoreLikeThis, showClosest, smallPicture } from "./results.js";
+import { byId, element, extend, grid, isOpen, onMoreLikeThis, smallPicture } from "./results.js";
 import { dayRange, either, languageName, nextDay, t, tag, useLanguage } from "./text.js";
 
 const MOST = 4; // queries side by side
@@ -30,7 +30,7 @@ const status = byId("status");
 byId("options").open = matchMedia("(min-width: 37rem)").matches; // folded on a phone
 
 const BETTER = "bash scripts/search.sh FOLDER --profile siglip2-b16 --rebuild";
-const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice if the index cannot
+const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice
 
 let languages = []; // {code, name, adapter} of the server, named in the reader's language
 let spoken = []; // codes of the languages that the reader speaks
@@ -40,11 +40,19 @@ let latest = 0; // number of the newest search: answers to older ones are droppe
 function addQuery(text = "", language = "") {
   const row = byId("query").content.firstElementChild.cloneNode(true);
   row.querySelector("input").value = text;
+  row.querySelector("input").addEventListener("input", () => forgetReading(row));
+  forgetReading(row);
   const select = row.querySelector("select");
   select.append(new Option(t("automatic"), ""));
   for (const one of languages) select.append(new Option(one.name, one.code));
   select.value = languages.some((one) => one.code === language) ? language : "";
   return append(row);
+}
+
+// Another text may have other names, and other readings.
+function forgetReading(row) {
+  row.notNames = [];
+  row.exactly = false;
 }
 
 function addPicture(name, image) {
@@ -82,12 +90,9 @@ function asked() {
   return [...queries.children]
     .map((row) => row.image
       ? { row, image: row.image, name: row.querySelector(".text span").textContent }
-      : { row, query: row.querySelector("input").value.trim(), language: row.querySelector("select").value })
+      : { row, query: row.querySelector("input").value.trim(), language: row.querySelector("select").value,
+          not_names: row.notNames, exactly: row.exactly })
     .filter((one) => one.image || one.query);
-}
-
-function send(method, address, body) {
-  return fetch(address, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 }
 
 async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
@@ -96,10 +101,12 @@ async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
   if (folder) body.folder = folder;
   if (byId("from").value) body.after = byId("from").value;
   if (byId("until").value) body.before = nextDay(byId("until").value);
-  for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
+  for (const name of ["query", "image", "language", "not_names", "exactly"]) if (one[name]) body[name] = one[name];
   let answer, document;
   try {
-    answer = await send("POST", "/search", body);
+    answer = await fetch("/search", {
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+    });
     document = await answer.json();
   } catch (error) {
     throw new Error(t("noAnswer"));
@@ -133,23 +140,22 @@ async function search() {
   else sayCount();
 }
 
-// Say how many photographs are shown, which the slider changes.
 function sayCount() {
-  const shown = results.querySelectorAll(".grid li:not([hidden])").length;
+  const shown = results.querySelectorAll(".grid .shot").length;
   if (results.querySelector(".grid")) say(shown ? `${t("count", { n: shown })}. ${t("closestFirst")}` : t("nothingFound"));
 }
 
 // Add photographs to a grid whenever its end comes into sight, as long as there are more.
 function endless(list, one, top = STEP) {
-  if (!list || list.children.length < top || top === MOST_PHOTOGRAPHS) return;
+  const count = () => list.querySelectorAll(".shot").length;
+  if (!list || count() < top || top === MOST_PHOTOGRAPHS) return;
   const next = Math.min(top + STEP, MOST_PHOTOGRAPHS);
   const watcher = new IntersectionObserver(async ([seen]) => {
     if (!seen.isIntersecting) return;
     watcher.disconnect();
     try {
       const { photographs } = await ask(one, true, next);
-      extend(list, photographs.slice(list.children.length));
-      showClosest(list);
+      extend(list, photographs.slice(count()));
       sayCount();
       endless(list, one, next);
     } catch (error) {
@@ -172,7 +178,7 @@ function column(one, [after, before]) {
   heading.lang = tag(after.value.language);
   const line = element("p", note(after.value), "note");
   line.append(element("span", ` ${details(after.value)}`, "score"));
-  made.append(line, ...dayChips(one, after.value));
+  made.append(line, ...reading(one, after.value), ...nameChips(one, after.value), ...dayChips(one, after.value));
   if (!before || before.value.model === after.value.model) {
     made.append(grid(after.value.photographs));
     return made;
@@ -206,6 +212,21 @@ function note(answer) {
   return [read, named, noneTaken].filter(Boolean).join(" · ");
 }
 
+// What the text was read as, and a button that searches for what was typed.
+function reading(one, answer) {
+  if (!answer.read_as?.length) return [];
+  const line = element("p", `${t("readAs", { text: either(answer.read_as) })} `, "note");
+  line.append(chip(t("exactly"), t("exactly"), () => { one.row.exactly = true; }));
+  return [line];
+}
+
+// The names in a text, each as a button: then the word is no name.
+function nameChips(one, answer) {
+  return (answer.names || []).map(({ word }) => chip(`${word} ×`, t("remove", { name: word }), () => {
+    one.row.notNames.push(word);
+  }));
+}
+
 // The days that restrict a search, each as a button that removes them: those of the query, and those of the fields.
 function dayChips(one, answer) {
   const chips = [];
@@ -228,11 +249,16 @@ function dayChip(after, before, remove) {
   const label = after === FIRST_DAY
     ? `${t("until")} ${dayRange(nextDay(before, -1), before)}`
     : nextDay(before, -1) === LAST_DAY ? `${t("from")} ${dayRange(after, nextDay(after))}` : dayRange(after, before);
-  const button = element("button", `${label} ×`, "language-chip day-chip");
+  return chip(`${label} ×`, t("remove", { name: label }), remove);
+}
+
+// A button that changes the search, and repeats it.
+function chip(text, label, change) {
+  const button = element("button", text, "chip");
   button.type = "button";
-  button.setAttribute("aria-label", t("remove", { name: label }));
+  button.setAttribute("aria-label", label);
   button.addEventListener("click", () => {
-    remove();
+    change();
     search();
   });
   return button;
@@ -312,7 +338,7 @@ function showExamples() {
 function showSpoken() {
   byId("spoken").replaceChildren(...spoken.map((code) => {
     const name = languageName({ code, name: code });
-    const button = element("button", `${name} ×`, "language-chip");
+    const button = element("button", `${name} ×`, "chip");
     button.type = "button";
     button.setAttribute("aria-label", t("remove", { name }));
     button.disabled = spoken.length === 1 || !total;
@@ -324,14 +350,12 @@ function showSpoken() {
   byId("speak").disabled = spoken.length >= MOST_LANGUAGES || !total;
 }
 
-async function speak(codes) {
+function speak(codes) {
   spoken = codes;
   showAbout();
   showSpoken();
-  const kept = await send("PUT", "/languages", { languages: codes }).catch(() => null);
   try {
-    if (kept && kept.ok) localStorage.removeItem(SPOKEN);
-    else localStorage.setItem(SPOKEN, JSON.stringify(codes));
+    localStorage.setItem(SPOKEN, JSON.stringify(codes));
   } catch (error) { /* the browser keeps nothing: the choice ends with the page */ }
   if (asked().length) search();
   else showExamples();
@@ -402,10 +426,6 @@ byId("speak").addEventListener("keydown", (event) => {
   byId("speak").showPicker();
 });
 byId("speak").addEventListener("change", () => speak([...spoken, byId("speak").value]));
-byId("closest").addEventListener("input", () => {
-  document.querySelectorAll(".grid").forEach(showClosest);
-  sayCount();
-});
 for (const name of ["top", "in", "from", "until"]) byId(name).addEventListener("change", () => { if (asked().length) search(); });
 byId("scores").addEventListener("change", () => { showScores(); if (asked().length) remember(asked()); });
 byId("choose").addEventListener("click", () => byId("file").click());

@@ -23,15 +23,17 @@ function address(kind, { id, version }) {
   return `/${kind}/${encodeURIComponent(id)}?v=${version}`;
 }
 
+// A list of photographs; those with names of the query, which come first, are separated from the others.
 export function grid(hits, marked = new Set()) {
   const list = element("ol", undefined, "grid");
   extend(list, hits, marked);
-  showClosest(list);
   return list;
 }
 
 export function extend(list, hits, marked = new Set()) {
   for (const hit of hits) {
+    const previous = [...list.querySelectorAll(".shot")].pop();
+    if (previous && previous.hit.named && !hit.named) list.append(element("li", t("others"), "others"));
     const fresh = marked.has(hit.id);
     const button = element("button", undefined, fresh ? "shot fresh" : "shot");
     button.type = "button";
@@ -43,24 +45,13 @@ export function extend(list, hits, marked = new Set()) {
     button.append(image);
     button.hit = hit;
     button.addEventListener("click", () => {
-      shown = [...list.querySelectorAll("li:not([hidden]) .shot")];
+      shown = [...list.querySelectorAll(".shot")];
       open(shown.indexOf(button));
     });
     const item = element("li");
     item.append(button, caption(hit, fresh));
     list.append(item);
   }
-  showClosest(list);
-}
-
-// Hide what is farther than the slider says: at its left end nothing, at its right end all but the best. Photographs with
-// names of the query stay.
-export function showClosest(list) {
-  const items = [...list.children];
-  const scores = items.map((item) => item.querySelector(".shot").hit.score);
-  const least = Math.min(...scores);
-  const limit = least + (Number(byId("closest").value) / 100) * (Math.max(...scores) - least);
-  items.forEach((item, i) => { item.hidden = scores[i] < limit && !item.querySelector(".shot").hit.named; });
 }
 
 function caption(hit, fresh) {
@@ -156,12 +147,23 @@ async function wholeFile(blob, name) {
   return `data:image/${kind};base64,${reader.result.split(",")[1] || ""}`; // browsers know no type of some formats
 }
 
-// Move the focus among the photographs of a grid, by `places`, and by `rows` of the grid.
+// Move the focus to the next photograph of a grid, by `places`, or to the nearest one `rows` above or below.
 function move(button, places, rows) {
-  const all = [...button.closest(".grid").querySelectorAll("li:not([hidden]) .shot")];
-  const wide = Math.max(1, all.findIndex((one) => one.offsetTop > all[0].offsetTop));
-  const next = all[all.indexOf(button) + places + rows * wide];
+  const all = [...button.closest(".grid").querySelectorAll(".shot")];
+  const here = all.indexOf(button);
+  const top = (shot) => shot.getBoundingClientRect().top;
+  const left = (shot) => shot.getBoundingClientRect().left;
+  const isThere = (shot) => (rows > 0 ? top(shot) > top(button) : top(shot) < top(button));
+  const there = rows > 0 ? all.find(isThere) : all.findLast(isThere);
+  const row = there ? all.filter((shot) => top(shot) === top(there)) : [];
+  const next = rows ? row.findLast((shot) => left(shot) <= left(button)) : all[here + places];
   if (next) next.focus();
+}
+
+// Whether arrow keys go to the photographs: after a search, from anywhere but a field that has a use for them.
+function entersPhotographs(key) {
+  const active = document.activeElement;
+  return active.matches("#queries input") ? key === "ArrowDown" : !active.matches("input, select, summary");
 }
 
 byId("copy").hidden = !navigator.clipboard; // which browsers give to pages of this computer and of https
@@ -179,8 +181,13 @@ document.addEventListener("keydown", (event) => {
   if (viewer.open && event.key === "ArrowLeft") open(place - 1);
   if (viewer.open && event.key === "ArrowRight") open(place + 1);
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-  if (!viewer.open && steps && document.activeElement.matches(".shot")) {
+  if (viewer.open || !steps || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const first = document.querySelector(".shot");
+  if (document.activeElement.matches(".shot")) {
     event.preventDefault();
     move(document.activeElement, ...steps);
+  } else if (first && entersPhotographs(event.key)) {
+    event.preventDefault();
+    first.focus();
   }
 });
