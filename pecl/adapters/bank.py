@@ -309,6 +309,7 @@ class AdapterBank:
             adapters = [row.adapter for row in rows]
             token_ids = self.tokenize([row.text for row in rows], adapters, [row.language for row in rows])
             embeddings = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
+            self._check_lengths(embeddings, adapters)
 
         if len(rows) > len(texts):
             embeddings = mixed(embeddings, [row.index for row in rows], [row.weight for row in rows])
@@ -400,7 +401,6 @@ class AdapterBank:
                     ids = [token_ids[i] for i in rows]
                     group_slots = None if slots is None else slots[group]
                     embeddings[rows] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
-            self._check_lengths(embeddings, adapters)
         return embeddings
 
     def _check_lengths(self, embeddings: torch.Tensor, adapters: Sequence[str | None]) -> None:

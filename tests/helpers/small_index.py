@@ -91,3 +91,8 @@ def paint_album(folder, shift=0):
 @pytest.fixture
 def photographs(tmp_path, towers):
     return paint_album(tmp_path / "photographs")
+
+
+def words_of(selection):
+    """Return the words of a query that are names."""
+    return tuple(name.word for name in selection.names)
