@@ -5,7 +5,12 @@ import torch
 
 import pecl.machine
 from pecl.cli import main
-from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision
+from pecl.machine import AUTO_PRECISION, available_memory, cpu_multiplies_bfloat16, resolve_precision
+
+
+@pytest.fixture(autouse=True)
+def _no_choice_in_the_environment(monkeypatch):
+    monkeypatch.delenv(AUTO_PRECISION, raising=False)  # that of other tests
 
 
 @pytest.fixture(params=[True, False])

@@ -65,7 +65,7 @@ DISTILLATION = [
     ("--text no-german.csv", "text: no-german.csv: expected a column de .*got image, en, fr"),
     ("--text three.en=two.de", "text: three.en has 3 lines and two.de has 2: aligned files must have the same"),
     ("--text empty-field.csv --no-clean", "text: empty-field.csv: 1 of 9 pairs have an empty side, first pair 9: drop"),
-    ("--solver closedform", 'solver: expected one of closed-form, gradient.*got "closedform"'),
+    ("--solver closedform", 'solver: expected one of centring, closed-form, gradient.*got "closedform"'),
     ("--start truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
     ("--adapter lora+head --start sound.safetensors", 'start: expected an adapter "lora.*head", got sound.*with "lora'),
     ("--route method2", "route method2: expected data with .*, which text does not have"),

@@ -286,7 +286,8 @@ def _half_parts(
 
 def _read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
+        # without the last argument transformers would ask whether to run a folder's own code
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{folder} holds no tokenizer that transformers can read: {weights.first_line(error)}"

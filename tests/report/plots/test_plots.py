@@ -57,7 +57,7 @@ def test_captions_state_gallery_metric_captions_seeds_and_runs(drawing, grid):
 def test_files_are_whole_and_say_where_they_come_from(drawing, tmp_path):
     paths = write_plots(drawing, tmp_path)
     plot = drawing.plots[0]
-    assert len(paths) == 2 * len(drawing.plots) + 1
+    assert len(paths) == 3 * len(drawing.plots) + 1
     with Image.open(tmp_path / f"{plot.name}.png") as image:
         assert plot.runs[0] in image.text["Description"]
         assert image.width > 500
@@ -65,6 +65,7 @@ def test_files_are_whole_and_say_where_they_come_from(drawing, tmp_path):
     assert ET.fromstring(svg).tag.endswith("svg")
     assert plot.runs[0] in svg
     assert "dc:date" not in svg
+    assert (tmp_path / f"{plot.name}.pdf").read_bytes().startswith(b"%PDF-")
     captions = (tmp_path / "captions.md").read_text("utf-8")
     assert all(run in captions for run in plot.runs)
     assert "gap-closed" in captions
@@ -170,10 +171,10 @@ def test_the_curve_of_a_joint_run_has_no_zero_shot_score_of_one_language():
 def test_plots_of_an_earlier_call_are_deleted_and_other_files_stay(tmp_path):
     write_plots(draw_some([train(4, 9), train(4, 8, size=30)], "recall"), tmp_path)
     before = {path.name for path in tmp_path.iterdir()}
-    assert len(before) == 5
+    assert len(before) == 7
     other = tmp_path / "recall-mine.png"
     other.write_bytes(b"")
 
     paths = write_plots(draw_some([train(4, 9)], "recall"), tmp_path)
-    assert {path.name for path in paths} == {"recall.png", "recall.svg", "captions.md"}
+    assert {path.name for path in paths} == {"recall.png", "recall.svg", "recall.pdf", "captions.md"}
     assert set(tmp_path.iterdir()) == {*paths, other}
