@@ -25,9 +25,10 @@ def read_results(folders: Folders) -> pd.DataFrame:
     """Return a row per run and measured stage: zero_shot, final and best; a run without measurements has one row.
 
     Columns are run_id, kind, status, error, stage; the fields of the config under their names; then, on the test part,
-    `<direction> recall@<k>`, `mean_recall@1` and `mean_recall`; on the validation part `val mean_recall@1`; kind and
-    size of the gallery, the trainable parameters and their share of the tower, the seconds of the training and of a
-    step, peak memory in MiB, and the file. Values that a run lacks are missing. Recalls and shares are in [0, 1].
+    `<direction> recall@<k>`, `mean_recall@1` and `mean_recall`; on the validation part `val mean_recall@1`, which
+    pruned runs have, too; the steps of the training, kind and size of the gallery, the trainable parameters and their
+    share of the tower, the seconds of the training and of a step, peak memory in MiB, and the file. Values that a run
+    lacks are missing. Recalls and shares are in [0, 1].
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
@@ -38,7 +39,7 @@ def read_results(folders: Folders) -> pd.DataFrame:
 
 
 def make_tables(folders: Folders, where: Sequence[str] = ()) -> Report:
-    """Return the tables of `pecl report`: all as `.tables`, or those of one name by `.named("routes")`.
+    """Return the tables of `pecl report`: iterate over all, or take those of one name by `.named("routes")`.
 
     The `frame` of a table has raw values, its `texts` the fields that a reader sees.
     `where` has conditions such as `gallery_size=900`, as the flag `--where`.
@@ -71,7 +72,8 @@ def _rows(run: AnyRun) -> Iterator[dict[str, Any]]:
     config = {field.name: getattr(run.config, field.name) for field in fields(run.config)}
     costs = _costs(run)
     if isinstance(run, UnfinishedRun):
-        yield {**_identity(run, None, run.error), **config, **costs, "path": run.path}
+        unfinished = {f"val {METRIC}": run.validation_recall, "steps": run.steps}
+        yield {**_identity(run, None, run.error), **config, **unfinished, **costs, "path": run.path}
         return
 
     for stage in run.stages:
@@ -79,6 +81,7 @@ def _rows(run: AnyRun) -> Iterator[dict[str, Any]]:
             **_identity(run, stage, None),
             **config,
             **_recalls(run, stage),
+            "steps": run.steps if isinstance(run, TrainingResult) else None,
             "gallery_kind": run.data.gallery.kind,
             "gallery_size": run.data.gallery.size,
             **costs,

@@ -75,6 +75,20 @@ def test_tables_are_those_of_the_command(folder, capsys):
     assert tables.named("routes")[0].frame["gain"].tolist() == pytest.approx([5 / 20])
 
 
+def test_a_pruned_run_has_its_validation_recall_and_steps(tmp_path):
+    pruned = unfinished(train(4, 9, seed=3), "pruned", validation_recall=0.625, steps=40)
+    frame = pecl.read_results(write(tmp_path, pruned, train(4, 9, val=0.5)))
+    by_status = frame.groupby("status")[["val mean_recall@1", "steps"]].max()
+    assert by_status.loc["pruned"].tolist() == [0.625, 40]
+    assert by_status.loc["complete"].tolist() == [0.5, 10]
+
+
+def test_tables_can_be_iterated(folder):
+    tables = pecl.make_tables(folder, where=["gallery=images"])
+    assert [table.name for table in tables] == [table.name for table in tables.tables]
+    assert len(tables) == len(tables.tables) > 2
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match=r"results folder .*nowhere does not exist"):
         pecl.read_results(tmp_path / "nowhere")

@@ -42,11 +42,17 @@ TABLES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Report:
-    """Tables, and sentences on their results."""
+    """Tables, and sentences on their results; iterating over it yields the tables."""
 
     tables: list[Table]  # one per name, group and setup
     left_out: str  # failed and interrupted runs, which are in no table; or empty
     exchanged: tuple[str, ...] = ()  # errors for adapter files that have changed since their result
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
 
     def named(self, name: str) -> list[Table]:
         """Return the tables called `name`.
