@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from pecl.adapters.choice import AdapterChoice
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
-from pecl.errors import ConfigError
 from pecl.experiment.dry_run import check_evaluation
 from pecl.experiment.evaluation import evaluate, with_adapter
-from pecl.experiment.further_measurements import check_corrections, corrected_recall, presence
+from pecl.experiment.hub_correction import check_corrections, corrected_recall
 from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.lists import evaluations_table
 from pecl.report.tables.table import Column
@@ -35,9 +34,6 @@ FLAGS = (
         default=None,
     ),
     cli.switch("--correct-hubs", "also measure recall with hubs corrected, as `pecl search` ranks"),
-    cli.switch(
-        "--presence", "measure how well the best score of a word shows whether an image of it exists, as a cutoff would"
-    ),
     cli.switch("--dry-run", "check data and adapter, print the evaluations, and run none of them"),
     cli.JSON,
 )
@@ -65,8 +61,6 @@ def evaluate_languages(parsed: argparse.Namespace, measure: Measure) -> None:
 
     if parsed.dry_run:
         _print_plans(parsed, checked)
-    elif parsed.presence:
-        _run_presence(parsed, configs)
     elif parsed.correct_hubs:
         _run_corrected(parsed, configs)
     else:
@@ -114,11 +108,3 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
     cli.print_text(reported(evaluations_table(results)))
     cli.print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
     cli.print_text(plain_table(columns, rows))
-
-
-def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
-    if parsed.correct_hubs:
-        raise ConfigError("--presence: expected no --correct-hubs with it")
-    rows = [presence(config) for config in configs]
-    columns = [*map(Column, ("language", "images", "present", "absent")), Column("area under the curve", "{area:.3f}")]
-    cli.print_answer(parsed, rows, plain_table(columns, rows))

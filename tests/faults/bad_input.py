@@ -75,7 +75,7 @@ DISTILLATION = [
 
 EVALUATE = [
     ("--correct-hubs", "--correct-hubs: no reference captions are known for .*, expected the profile mini"),
-    ("--correct-hubs --harness mteb", "--harness: expected neither --correct-hubs nor --presence with it"),
+    ("--correct-hubs --harness mteb", "--harness: expected no --correct-hubs with it"),
     ("--adapter other.safetensors", "other.safetensors: expected an adapter file of pecl, got another"),
     ("--adapter captions.csv", "checkpoint captions.csv: expected a state dict that can be read safely"),
 ]

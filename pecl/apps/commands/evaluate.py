@@ -23,8 +23,8 @@ def run(parsed: argparse.Namespace) -> None:
         evaluate.run(parsed)
         return
 
-    if parsed.correct_hubs or parsed.presence:
-        raise ConfigError("--harness: expected neither --correct-hubs nor --presence with it")
+    if parsed.correct_hubs:
+        raise ConfigError("--harness: expected no --correct-hubs with it")
     check_harness(parsed.harness, cli.language_configs(parsed))  # in a dry run, too
     evaluate.evaluate_languages(parsed, _measure_with_harness)
 

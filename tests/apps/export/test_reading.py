@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.contract import EXPORTS, FAMILIES, Case, source
-from helpers.exporting import text_tower
+from helpers.exporting import text_tower, write_adapters
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.files import merge_adapter
 from pecl.apps.export.contract import IN_CAPITALS, portable_tokenizer, quiet
 from pecl.apps.export.folders import save_text_encoder
 from pecl.apps.export.immich import _opened, export_immich
@@ -104,3 +106,18 @@ def test_the_card_has_the_cosines_of_texts_in_capitals(tmp_path):
 def test_siglip_itself_reads_capitals_in_lower_case(tmp_path):
     folder = save_text_encoder(load_text_encoder(source("siglip")), tmp_path / "out")
     assert "`A DOG ON THE BEACH`: 1.000" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_bank_embeds_as_an_export_only_without_restoring(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    tower = text_tower()
+    file = write_adapters(tmp_path)["de"]
+    folder = save_text_encoder(merge_adapter(file, tower), tmp_path / "out")
+    exported = SentenceTransformer(str(folder), device="cpu").encode(["ein hund am strand"], convert_to_tensor=True)
+    plain, restoring = (
+        AdapterBank.from_files(tower, [file.path], restore=restore).encode_text("ein hund am strand", "de")
+        for restore in (False, True)
+    )
+    torch.testing.assert_close(plain, exported, rtol=0, atol=1e-5)
+    assert not torch.allclose(restoring, exported, atol=1e-3)

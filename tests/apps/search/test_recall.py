@@ -8,7 +8,7 @@ from helpers.layouts import real_data_dir
 
 import pecl
 from pecl.cli import main
-from pecl.experiment.further_measurements import corrected_recall
+from pecl.experiment.hub_correction import corrected_recall
 from pecl.results.result import read_result
 
 COUNT = 300
