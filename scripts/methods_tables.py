@@ -20,7 +20,7 @@ from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.selection.groups import group_of
-from pecl.report.significance import Sides, holm, interval_over_languages, sign_flip_p
+from pecl.report.significance import Sides, holm, interval_over_languages, seeds_and_items
 from pecl.report.tables.disparity import find_english
 from pecl.results.result import TrainingResult, collect, trainings
 from pecl.retrieval.measures import bootstrap_intervals
@@ -49,9 +49,14 @@ class Row:
         """Number of trained parameters."""
         return self.results[LANGUAGES[0]][0].adapter.trainable
 
-    def hits(self) -> np.ndarray:
-        """(L, N): hits of each photograph in each language, mean over directions and seeds."""
-        return np.stack([np.mean([run.hits("best") for run in self.results[code]], axis=0) for code in LANGUAGES])
+    def hits(self, language: str) -> np.ndarray:
+        """Return (seeds, N): hits of each photograph, mean over directions."""
+        return np.stack([run.hits("best") for run in self.results[language]])
+
+    @property
+    def mean_recall(self) -> float:
+        """R@1, the mean over languages and seeds."""
+        return float(np.mean([self.recall(code) for code in LANGUAGES]))
 
     def recall(self, language: str) -> float:
         """Return R@1, the mean over seeds."""
@@ -131,24 +136,26 @@ def english_recall() -> float:
 
 def comparison_table(compared: Sequence[Row], base: Row, with_placement: bool = False) -> str:
     """Tabulate R@1 by language, the differences from `base`, and English."""
-    others = [row for row in compared if row is not base]
-    differences = {id(row): row.hits() - base.hits() for row in others}  # (L, N)
-    cells = [(id(row), place) for row in others for place in range(len(LANGUAGES))]
-    p_values = holm([sign_flip_p(differences[key][place]) for key, place in cells])
-    p_of = dict(zip(cells, p_values, strict=True))
+    cells = [(row.label, code) for row in compared for code in LANGUAGES if row is not base]
+    tests = {
+        (row.label, code): seeds_and_items(row.hits(code), base.hits(code)).p
+        for row in compared
+        for code in LANGUAGES
+        if row is not base
+    }
+    p_of = dict(zip(cells, holm([tests[cell] for cell in cells]), strict=True))
 
     body = []
-    for row in sorted(compared, key=lambda row: -row.hits().mean()) if not with_placement else compared:
+    for row in compared if with_placement else sorted(compared, key=lambda row: -row.mean_recall):
         fields = [row.label, *([row.method.placement] if with_placement else []), f"{row.parameters:,}"]
         fields += [f"{row.recall(code):.3f}" for code in LANGUAGES]
-        fields.append(f"{row.hits().mean():.3f}")
+        fields.append(f"{row.mean_recall:.3f}")
         if row is base:
             fields += ["", ""]
         else:
-            difference = differences[id(row)]
-            low, high = _interval(difference)
-            fields.append(f"{difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
-            fields.append(" ".join(_p(p_of[id(row), place]) for place in range(len(LANGUAGES))))
+            low, high = interval_over_languages([Sides(row.hits(code), base.hits(code)) for code in LANGUAGES])
+            fields.append(f"{row.mean_recall - base.mean_recall:+.3f} [{low:+.3f}, {high:+.3f}]")
+            fields.append(" ".join(_p(p_of[row.label, code]) for code in LANGUAGES))
         body.append([*fields, english_loss(row)])
     head = ["method", *(["placement"] if with_placement else []), "parameters", *LANGUAGES, "mean"]
     return table([*head, f"less {_base_name(base)} [95 %]", f"p ({', '.join(LANGUAGES)})", "English"], body)
@@ -239,27 +246,22 @@ def rate_table(parts: Sequence[str] = methods.PARTS) -> str:
     return table(["row", "language", *(f"{rate:g}" for rate in rates)], body)
 
 
-def _interval(differences: np.ndarray) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean of differences (languages, items), whose seeds were averaged."""
-    return interval_over_languages([Sides(row[None], np.zeros((1, len(row)))) for row in differences])
-
-
 @styled
 def draw(shown: Sequence[Row]) -> Plot:
     """Draw R@1 of each row in each language, less that of the plain tower, and the mean with its interval."""
     caption = (
         "Gain in mean R@1 of both directions over the plain tower on 900 photographs: the mean of three languages with "
-        "its 95 % interval by a bootstrap over languages and photographs, and each language as a dot; three seeds."
+        "its 95 % interval by a bootstrap over languages, seeds and photographs, and each language as a dot."
     )
     figure, (axis,) = panels(_ROW * len(shown) + 0.7, caption, columns=1, width=5.5)
-    plain = np.stack([shown[0].results[code][0].hits("zero_shot") for code in LANGUAGES])
+    plain = {code: shown[0].results[code][0].hits("zero_shot")[None] for code in LANGUAGES}  # (1, N)
     for place, row in enumerate(reversed(shown)):
-        gains = row.hits() - plain
-        low, high = _interval(gains)
+        gains = [row.recall(code) - plain_recall(code) for code in LANGUAGES]
+        low, high = interval_over_languages([Sides(row.hits(code), plain[code]) for code in LANGUAGES])
         axis.plot([low, high], [place, place], color=GREY, linewidth=1.2)
-        for code, gain in zip(LANGUAGES, gains.mean(axis=1), strict=True):
+        for code, gain in zip(LANGUAGES, gains, strict=True):
             axis.plot(gain, place, ".", color=COLOURS[code], markersize=4, label=code if place == 0 else None)
-        axis.plot(gains.mean(), place, "k|", markersize=8)
+        axis.plot(np.mean(gains), place, "k|", markersize=8)
     names = [f"{row.method.name}, {row.method.placement}" for row in reversed(shown)]
     axis.set_yticks(range(len(shown)), names, fontsize=7)
     axis.axvline(0, color=GREY, linewidth=0.8)
@@ -271,7 +273,7 @@ def draw(shown: Sequence[Row]) -> Plot:
 
 def write_figure(folder: Path) -> None:
     """Draw all rows in bf16 that are complete, the best first."""
-    shown = sorted([*rows("main"), *rows("placement")], key=lambda row: -row.hits().mean())
+    shown = sorted([*rows("main"), *rows("placement")], key=lambda row: -row.mean_recall)
     plot = draw(shown)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / f"{plot.name}.png", plot.render("png"))
