@@ -132,7 +132,7 @@ def set_backend(
         check_bfloat16(device)
         tower.use_bfloat16()
 
-    logger.info("%s: layers by %s in %s (%s)", tower.name, choice.backend, resolved, choice.reason)
+    logger.debug("%s: layers by %s in %s (%s)", tower.name, choice.backend, resolved, choice.reason)
     return choice
 
 

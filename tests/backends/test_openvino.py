@@ -297,7 +297,7 @@ def test_auto_leaves_an_adapter_of_another_engine_to_pytorch(cache, monkeypatch,
 
 def test_auto_leaves_what_openvino_cannot_compute_to_pytorch(cache, monkeypatch, caplog):
     monkeypatch.delenv(AUTO_BACKEND)
-    with caplog.at_level("INFO", "pecl"):
+    with caplog.at_level("DEBUG", "pecl"):
         choice = set_backend(unlike(), "auto")
     assert choice.backend == "torch"
     assert choice.reason in caplog.text

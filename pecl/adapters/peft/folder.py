@@ -112,9 +112,9 @@ def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, fold
 
 
 def _check_literal(option: str, value: Any, folder: Path) -> None:
-    """Raise WeightsError unless a value is names or numbers: PEFT reads other text as a regular expression."""
+    """Raise WeightsError unless a value is names, or numbers of layers: PEFT reads other text as a pattern."""
     for name in value if isinstance(value, list) else [value]:
-        is_number = isinstance(name, int) and not isinstance(name, bool)
+        is_number = option == "layers_to_transform" and isinstance(name, int) and not isinstance(name, bool)
         if name is not None and not is_number and not (isinstance(name, str) and is_literal(name)):
             raise WeightsError(
                 f"{folder / CONFIG_FILE}: {option}: expected names of modules, got {quoted(name)}: regular expressions "

@@ -19,7 +19,7 @@ from pecl.adapters.peft.options import DIVISORS, ROLES, TOKENS, WORDS, check_opt
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.files import parse_json
-from pecl.options import format_option, is_pattern, option
+from pecl.options import format_option, is_pattern, option, quoted
 
 DEFAULT_TOKENS = 512
 # The roles that a method changes unless its options name others
@@ -52,6 +52,12 @@ class PeftMethod(AdapterConfig):
             is_object = False
         if not is_object:
             raise ConfigError(f"{self.method}: options: expected a JSON object, got {self.options!r:.200}")
+
+        # A text would be taken for the list of its letters
+        for name in ROLES:
+            names = self.values.get(name)
+            if names is not None and not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
+                raise ConfigError(f"{self.method}: {name}: expected names of modules, got {quoted(names)}")
 
     @property
     def name(self) -> str:
