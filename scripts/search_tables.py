@@ -1,7 +1,7 @@
 """Generate the tables of docs/search.md: `python scripts/search_tables.py [--write]`.
 
-The figures are those of `benchmarks/search_quality.py`, `benchmarks/person_languages.py` and
-`benchmarks/typed_queries.py`.
+The figures are those of `benchmarks/search_quality.py`, `benchmarks/person_languages.py`,
+`benchmarks/typed_queries.py` and `benchmarks/query_names.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from marked import ROOT, main, table
 FIGURES = ROOT / "results" / "search_quality.json"
 PERSONS = ROOT / "results" / "person_languages.json"
 TYPED = ROOT / "results" / "typed_queries.json"
+NAMES = ROOT / "results" / "query_names.json"
 
 
 def _figures() -> dict[str, Any]:
@@ -48,6 +49,18 @@ def typed() -> str:
     return table(["language", "query", *readings], rows)
 
 
+def names() -> str:
+    """Tabulate recall in albums whose folders have names, without and with these."""
+    rows = []
+    for row in json.loads(NAMES.read_text("utf-8"))["rows"]:
+        for part, count in (("all", "queries"), ("outside", "outside")):
+            off, on = (row[f"{way}, {part}"] for way in ("off", "on"))
+            cells = [" / ".join(f"{recall:.3f}" for recall in recalls) for recalls in (off, on)]
+            rows.append([row["language"], part, str(row[count]), *cells, f"{on[0] - off[0]:+.3f}"])
+
+    return table(["language", "photographs", "captions", "names off", "names on", "difference in R@1"], rows)
+
+
 def overview() -> str:
     """Tabulate the gain and the cost of each part of a search."""
     figures = _figures()
@@ -74,7 +87,7 @@ def overview() -> str:
     )
 
 
-PARTS = {"overview": overview, "persons": persons, "typed": typed}
+PARTS = {"overview": overview, "persons": persons, "typed": typed, "names": names}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A word of a query is a name if it is a folder or a person of at least one photog
 word of at most a quarter of them; and if it is a stop word of no language that the person speaks.
 A name adds to the similarity of the photographs that have it. It adds so much that they come first
 (it leads) if it is a person's, if it is no word of the person's languages, or if the query is the
-name of a folder; otherwise it adds little. Case and accents are ignored. A date in a query, such as
+name of a folder; otherwise it adds little. Case and accents are ignored; only if the person speaks
+Vietnamese or a tonal language, marks that were typed count. A date in a query, such as
 July 2019, restricts it to photographs of these days (`pecl.apps.search.dates`).
 """
 
@@ -26,12 +27,13 @@ from pecl.apps.search.metadata import Described
 from pecl.errors import ConfigError
 from pecl.language.language_guess import stop_words
 from pecl.language.languages import ENGLISH
+from pecl.language.spellings import TONAL
 from pecl.language.vocabulary import is_word
 
 # Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a
 # part of other names. `names` has folders and people, and `sidecars` the state of the sidecars that
-# were read.
-_TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text, names, sidecars UNINDEXED,
+# were read. `marked_text` and `marked_names` have the words with their accents.
+_TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text, names, marked_text, marked_names, sidecars UNINDEXED,
     tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'")"""
 _TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
 _WRITTEN = """SELECT name FROM photographs
@@ -44,6 +46,8 @@ _RARE = 4
 # the others, or as much as decides between pictures that are about as similar
 _MUCH = 12.0
 _LITTLE = 0.3
+# Languages in which a word with other marks is another word
+_WITH_MARKS = {"vi", *TONAL}
 _LOOKED_AT = 300  # characters of a query, in which names are looked for
 _HAN = r"[\u3400-\u9fff\uf900-\ufaff々]"
 _KATAKANA = r"[\u30a1-\u30fa\u30fc]"
@@ -165,8 +169,10 @@ def write_words(database: sqlite3.Connection, described: Mapping[str, Described]
     for name, words in described.items():
         (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
         database.execute("DELETE FROM words WHERE rowid = ?", [number])
-        values = [number, _indexed(words.text), _indexed(words.names), words.sidecars]
-        database.execute("INSERT INTO words (rowid, text, names, sidecars) VALUES (?, ?, ?, ?)", values)
+        folded, marked = ([write(text) for text in (words.text, words.names)] for write in (_indexed, _marked))
+        columns = "rowid, text, names, marked_text, marked_names, sidecars"
+        values = [number, *folded, *marked, words.sidecars]
+        database.execute(f"INSERT INTO words ({columns}) VALUES (?, ?, ?, ?, ?, ?)", values)
         database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [words.taken, number])
 
     deleted = database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
@@ -223,10 +229,12 @@ def select(
 
         # Names in the rest of the text
         stop = stop_words([*languages, ENGLISH])
-        refused = {_spaced(word) for word in not_names}
-        words = {_spaced(word): word for word in _words(text[:_LOOKED_AT]) if word.lower() not in stop}
-        words = {spaced: word for spaced, word in words.items() if spaced not in refused}
-        found = [_find(database, rows, word, languages) for word in words.values()]
+        refused = {_Pattern.of(word, languages) for word in not_names}
+        patterns = {
+            _Pattern.of(word, languages): word for word in _words(text[:_LOOKED_AT]) if word.lower() not in stop
+        }
+        words = {pattern: word for pattern, word in patterns.items() if pattern not in refused}
+        found = [_find(database, rows, word, pattern, languages) for pattern, word in words.items()]
 
     called = _called(rows, found, words.values(), stop)
     found = [name._replace(leading=np.union1d(name.leading, np.intersect1d(name.rows, called))) for name in found]
@@ -269,33 +277,60 @@ def _of_days(database: sqlite3.Connection, rows: Mapping[str, int], days: Days) 
     return np.union1d(taken, _rows(database, rows, _WRITTEN, " OR ".join(phrases)))
 
 
-def _find(database: sqlite3.Connection, rows: Mapping[str, int], word: str, languages: Sequence[str]) -> _Found:
+class _Pattern(NamedTuple):
+    """What a word of a query looks like in the words of photographs."""
+
+    spellings: tuple[str, ...]
+    is_marked: bool  # whether they are compared with the words as these are written, with their accents
+
+    @classmethod
+    def of(cls, word: str, languages: Iterable[str]) -> "_Pattern":
+        """Return the pattern of a word; a word with marks also finds names that were written without any."""
+        if not _WITH_MARKS.isdisjoint(languages) and _marked(word) != _spaced(word):
+            return cls((_marked(word), _spaced(word)), True)
+        return cls(tuple(dict.fromkeys([_spaced(word), _spaced(_in_two_letters(word))])), False)
+
+    @property
+    def anywhere(self) -> str:
+        """The query of SQLite's full-text search."""
+        return f"{{marked_text marked_names}}: ({self._phrases})" if self.is_marked else self._phrases
+
+    @property
+    def in_names(self) -> str:
+        """The query for folders and people alone."""
+        return f"{'marked_names' if self.is_marked else 'names'}: ({self._phrases})"
+
+    @property
+    def _phrases(self) -> str:
+        return " OR ".join(f'"{spelling}"' for spelling in self.spellings)
+
+    def is_in(self, text: str) -> bool:
+        """Return whether a text has the word."""
+        tokens = _tokens(_marked(text) if self.is_marked else _indexed(text))
+        return any(_tokens(spelling) in tokens for spelling in self.spellings)
+
+
+def _find(
+    database: sqlite3.Connection, rows: Mapping[str, int], word: str, pattern: _Pattern, languages: Sequence[str]
+) -> _Found:
     """Return the photographs with a word; none if it is no name."""
-    spellings = dict.fromkeys([_spaced(word), _spaced(_in_two_letters(word))])
-    phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
     max_rows = max(len(rows) // _RARE, 1)
-    with_word = _rows(database, rows, _WITH_WORD, phrases, max_rows + 1)
+    with_word = _rows(database, rows, _WITH_WORD, pattern.anywhere, max_rows + 1)
     if len(with_word) > max_rows:
-        with_word = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
+        with_word = _rows(database, rows, _WITH_WORD, pattern.in_names, len(rows))
     if len(with_word) == len(rows):  # a word of all photographs selects none
         with_word = with_word[:0]
 
     leading = with_word
     if len(with_word) and is_word(word, languages):
-        leading = np.intersect1d(with_word, _of_people(database, rows, spellings))
+        leading = np.intersect1d(with_word, _of_people(database, rows, pattern))
     return _Found(word, with_word, leading)
 
 
-def _of_people(database: sqlite3.Connection, rows: Mapping[str, int], spellings: Iterable[str]) -> np.ndarray:
-    """Return the rows of the photographs of people with a name, which has one of the spellings."""
-    phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
-    with_name = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
-
-    @cache
-    def is_folder(path: str) -> bool:
-        tokens = _tokens(_indexed(path))
-        return any(_tokens(spelling) in tokens for spelling in spellings)
-
+def _of_people(database: sqlite3.Connection, rows: Mapping[str, int], pattern: _Pattern) -> np.ndarray:
+    """Return the rows of the photographs of people with a name."""
+    is_folder = cache(pattern.is_in)
+    with_name = _rows(database, rows, _WITH_WORD, pattern.in_names, len(rows))
     paths = list(rows)
     return np.array([row for row in with_name if not is_folder(os.path.dirname(paths[row]))], np.int64)
 
@@ -372,6 +407,12 @@ def _tokens(text: str) -> str:
     is_part = (unicodedata.category(character)[0] in "LMN" for character in text)
     words = "".join(character if inside else " " for character, inside in zip(text, is_part, strict=True)).split()
     return f" {' '.join(words)} "
+
+
+def _marked(text: str) -> str:
+    """Return a text in lower case with its accents, and spaces around characters of scripts without them."""
+    lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
+    return _UNSPACED.sub(r" \g<0> ", lowered.replace('"', " "))
 
 
 def _spaced(text: str) -> str:

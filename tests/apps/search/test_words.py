@@ -311,3 +311,27 @@ def test_a_month_or_a_year_counts_as_its_first_day(tmp_path, written, taken):
         tmp_path / "x.jpg", PACKET.format(PHOTOSHOP, f"<photoshop:DateCreated>{written}</photoshop:DateCreated>")
     )
     assert described(tmp_path, "x.jpg").taken == taken
+
+
+@pytest.mark.parametrize(
+    ("query", "languages", "folders"),
+    [
+        ("cười", ["vi"], {"cười", "cuoi"}),
+        ("Cưới", ["vi"], {"Cưới", "cuoi"}),
+        ("cuoi", ["vi"], {"cười", "Cưới", "cuoi"}),  # typed without marks
+        ("cười cưới", ["vi"], {"cười", "Cưới", "cuoi"}),
+        ("cười", ["de"], {"cười", "Cưới", "cuoi"}),
+        ("òkò", ["en", "yo"], {"òkò"}),
+        ("ọkọ̀", ["yo"], {"ọkọ̀"}),
+        ("Đà", ["vi"], {"Đà"}),
+    ],
+)
+def test_marks_count_where_the_language_lives_on_them(photographs, query, languages, folders):
+    """Vietnamese cười is laugh, and cưới wedding; Yoruba òkò is spear, and ọkọ̀ vehicle."""
+    for name in ("cười", unicodedata.normalize("NFD", "Cưới"), "cuoi", "òkò", "ọkọ̀", "Đà", "đá"):
+        photograph(photographs / name / "x.jpg")
+    build_index(photographs, options=IndexOptions(languages=languages))
+    index = pecl.ImageIndex.open(photographs)
+    rows = [row for group in index.select(query).groups for row in group.rows]
+    found = {unicodedata.normalize("NFC", index.paths[row].parent.name) for row in rows}
+    assert found == {unicodedata.normalize("NFC", name) for name in folders}
