@@ -6,7 +6,7 @@ from pecl.language.vocabulary import is_word
 
 # Words as captions and folders have them, with rare forms, compounds and words of many languages; and names
 WORDS = {
-    "de": "Hund Hotel Park Zoo Auto Taxi Strand Straße Straßenecke Fußballspieler Schutzhelm orangefarbenen",
+    "de": "Hund Hotel Park Zoo Auto Taxi Strand Straße Straßenecke Fußballspieler Schutzhelm Spaß orangefarbenen",
     "cs": "pes hotel park zoo auto taxi pláž kočičku travnatém",
     "fr": "chien hotel park zoo auto taxi plage snowboardeur promenant",
     "en": "dog hotel park zoo taxi beach grandma kneels",
