@@ -4,7 +4,7 @@ Queries are the first 1, 2 and 3 words, without stop words, of 400 captions in t
 search photographs in the four languages of Multi30K (the 900 of the pool `multi30k-1k`), and
 English captions of XTD10 in the six others. Each is embedded with its language named, and guessed
 among two and among four languages of a person. Writes results/person_languages.json, from which
-`scripts/search_tables.py` makes a table. Takes about two minutes of CPU.
+`tools/search_tables.py` makes a table. Takes about two minutes of CPU.
 """
 
 from __future__ import annotations

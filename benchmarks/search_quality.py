@@ -3,7 +3,7 @@
 Settings are compared on the validation photographs of Multi30K, alone and among 758 other
 photographs. The others are drawn eight times, each time with another four fifths of the reference
 captions. Figures are for the 900 test photographs of the pool `multi30k-1k`. Writes
-results/search_quality.json, from which `scripts/search_tables.py` makes the tables of
+results/search_quality.json, from which `tools/search_tables.py` makes the tables of
 docs/search.md. Takes about ten minutes of CPU.
 """
 

@@ -24,7 +24,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import not_none
 from pecl.files.images import ImageFiles, ImageSource
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from make_references import COUNT, captions_outside_pool
 
 LANGUAGES = ("en", "cs", "de", "fr")

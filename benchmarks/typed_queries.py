@@ -3,7 +3,7 @@
 Queries are 400 captions in Czech, German and French, as written and in other spellings (`SPELLINGS` of
 `pecl.language.spellings`). They search the 900 photographs of the pool `multi30k-1k`: as
 they are typed, with marks and capitals restored, and so with the language guessed among four of a
-person. Writes results/typed_queries.json, from which `scripts/search_tables.py` makes a table.
+person. Writes results/typed_queries.json, from which `tools/search_tables.py` makes a table.
 Takes about four minutes of CPU.
 """
 

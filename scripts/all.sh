@@ -27,4 +27,4 @@ done
 [ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
 folders=(results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,adapters,disparity})
 [ -z "$out" ] || folders=("$out")
-if [ -n "$dry" ]; then "$python" scripts/list_plans.py < "$plans"; else pecl report "${folders[@]}"; fi
+if [ -n "$dry" ]; then "$python" tools/list_plans.py < "$plans"; else pecl report "${folders[@]}"; fi

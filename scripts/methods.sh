@@ -6,6 +6,6 @@
 #   PECL_DATA_DIR=... bash scripts/methods.sh --dry-run            the runs that are left, and their cost
 #   PECL_DATA_DIR=... bash scripts/methods.sh --parts main         one part
 . "$(dirname "$0")/common.sh"
-"$python" scripts/methods.py "$@"
+"$python" tools/methods.py "$@"
 case " $* " in *" --dry-run "*) exit ;; esac
-"$python" scripts/methods_tables.py --write
+"$python" tools/methods_tables.py --write

@@ -8,7 +8,7 @@
 #   PECL_DATA_DIR=... bash scripts/screening.sh --budgets .05,.16 --pairs 757,5000 --seeds 1,2,3 --layers all --rates each
 #                                                                      the full plan
 . "$(dirname "$0")/common.sh"
-"$python" scripts/screening.py "$@"
+"$python" tools/screening.py "$@"
 case " $* " in *" --dry-run "*) exit ;; esac
-"$python" scripts/screening_measure.py
-"$python" scripts/screening_tables.py
+"$python" tools/screening_measure.py
+"$python" tools/screening_tables.py

@@ -1,6 +1,6 @@
 """Ready adapters, which ship with the package: one file per language in `shipped/<profile>`, and their results.
 
-`scripts/make_ready_adapters.py` makes them from the results of `pecl distil`. This module only finds files, without
+`tools/make_ready_adapters.py` makes them from the results of `pecl distil`. This module only finds files, without
 torch, so that commands that list languages stay quick; `pecl.load_bank` reads them. Each file is compared with its
 result whenever it is loaded: `formats.files.load_adapter_file` calls `check_shipped`.
 """

@@ -5,7 +5,7 @@ People type `con cho` for the Vietnamese *con chó*, `ein hund` for the German *
 people most likely meant. It counts words, pairs of words and capitals in text of the language. A
 text that has marks and capitals does not change.
 
-`scripts/make_restorations.py` counts them in the training text of the shipped adapters.
+`tools/make_restorations.py` counts them in the training text of the shipped adapters.
 """
 
 from __future__ import annotations

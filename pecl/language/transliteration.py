@@ -1,6 +1,6 @@
 """Transliteration: texts of a language, written in the letters of another script that a tower reads better.
 
-`scripts/make_transliterations.py` learns the maps from sentences that people wrote in both scripts. A
+`tools/make_transliterations.py` learns the maps from sentences that people wrote in both scripts. A
 letter is replaced according to the longest context around it in the map.
 """
 

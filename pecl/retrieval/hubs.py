@@ -3,7 +3,7 @@
 Each photograph has one number, its correction: `weight` times a soft maximum of its similarities to reference captions.
 A search subtracts it from the photograph's similarities. With a weight of 1, this is the inverted softmax (Smith et
 al., arXiv 1702.03859); NNN (Chowdhury et al., arXiv 2410.24114) uses the mean of the k nearest captions in place of the
-soft maximum. The reference captions of a pair of towers ship with pecl as embeddings, see `scripts/make_references.py`.
+soft maximum. The reference captions of a pair of towers ship with pecl as embeddings, see `tools/make_references.py`.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
 def unpacked(codes: np.ndarray) -> np.ndarray:
     """Unpack rows (R, D / 4) uint8 to embeddings (R, D) float32 of length 1.
 
-    A number has 2 bits: its sign, and whether it is large in its row. `scripts/make_references.py` packs them.
+    A number has 2 bits: its sign, and whether it is large in its row. `tools/make_references.py` packs them.
     """
     values = _VALUES[codes].reshape(len(codes), -1)  # (R, D)
     return values / np.linalg.norm(values, axis=1, keepdims=True)

@@ -160,7 +160,7 @@ def make_checkout(folder: Path, shell: Shell | None = None) -> Path:
     """Return a new checkout `folder`/pecl whose .venv holds the Python of the tests, or the stand-ins of `shell`."""
     checkout = folder / "pecl"
     (checkout / ".venv" / "bin").mkdir(parents=True)
-    for name in ("pecl", "scripts", "configs", "benchmarks", "pyproject.toml", "setup.py", "requirements.txt"):
+    for name in ("pecl", "scripts", "tools", "configs", "benchmarks", "pyproject.toml", "setup.py", "requirements.txt"):
         (checkout / name).symlink_to(ROOT / name)
     if shell is not None:
         shell.install(checkout / ".venv" / "bin", *WRAPPERS)

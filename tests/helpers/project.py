@@ -1,4 +1,4 @@
-"""Where the project lies, and its scripts as modules."""
+"""Where the project lies, and its tools as modules."""
 
 import shutil
 import sys
@@ -9,18 +9,18 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 
 
-def script(name):
-    """Return a script as a module; it may import others that lie next to it."""
-    sys.path.insert(0, str(ROOT / "scripts"))
+def tool(name):
+    """Return a module of tools/; it may import others that lie next to it."""
+    sys.path.insert(0, str(ROOT / "tools"))
     try:
         return import_module(name)
     finally:
-        sys.path.remove(str(ROOT / "scripts"))
+        sys.path.remove(str(ROOT / "tools"))
 
 
 def copy_scripts(folder, program):
-    """Copy scripts and configs into `folder`, whose Python is `program`, a script of the shell."""
-    for name in ("scripts", "configs"):
+    """Copy scripts, tools and configs into `folder`, whose Python is `program`, a script of the shell."""
+    for name in ("scripts", "tools", "configs"):
         shutil.copytree(ROOT / name, folder / name)
     python = folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)

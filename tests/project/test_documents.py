@@ -105,7 +105,7 @@ def checkout(place, tmp_path):
     shell, folder = place
     checkout = tmp_path / "pecl"
     checkout.mkdir()
-    for name in ("scripts", "configs", "examples", "pyproject.toml", "setup.py", "requirements.txt"):
+    for name in ("scripts", "tools", "configs", "examples", "pyproject.toml", "setup.py", "requirements.txt"):
         (checkout / name).symlink_to(ROOT / name)
     shell.install(checkout / ".venv" / "bin", "python", "pecl", "basedpyright")
     shutil.copytree(ROOT / "results" / "measured" / "distill", checkout / "results" / "distill")

@@ -72,8 +72,8 @@ def test_no_arrow_climbs():
     assert climbing == []
 
 
-@pytest.mark.parametrize("folder", ["benchmarks", "examples", "scripts"])
-def test_what_scripts_import_of_the_package_is_there(folder):
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "tools"])
+def test_what_programs_import_of_the_package_is_there(folder):
     """A benchmark takes minutes, so that its imports would otherwise be tried only by slow tests."""
     missing = []
     for path in sorted((PACKAGE.parent / folder).rglob("*.py")):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.project import ROOT, script
+from helpers.project import ROOT, tool
 from scipy import stats
 
 FOLDER = ROOT / "results" / "measured" / "comparison"
@@ -14,7 +14,7 @@ LANGUAGES = ("cs", "de", "fr")
 
 @pytest.fixture(scope="module")
 def methods():
-    return script("methods")
+    return tool("methods")
 
 
 def files(part):
@@ -92,7 +92,7 @@ def test_rows_of_the_main_table_follow_from_ranks(methods):
 
 def test_differences_of_the_main_table_are_tested_as_by_scipy(methods):
     """The variances of photographs and of the seeds of both methods add up; scipy has Student's distribution."""
-    tables = script("methods_tables")
+    tables = tool("methods_tables")
     rows = tables.rows("main")
     (base,) = (row for row in rows if row.method.name == methods.BASE)
     p_values = []
@@ -128,5 +128,5 @@ def test_the_page_states_what_is_not_measured(methods):
     page = (ROOT / "docs" / "methods.md").read_text("utf-8")
     for part in methods.PARTS:
         planned = sum(method.part == part for method in methods.PLAN)
-        measured = len(script("methods_tables").rows(part))
+        measured = len(tool("methods_tables").rows(part))
         assert re.search(rf"- {part}: {measured} of {planned} rows", page)

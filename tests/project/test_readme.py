@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from helpers.plots import draw_some
-from helpers.project import ROOT, script
+from helpers.project import ROOT, tool
 
 from pecl.cli import build_parser
 from pecl.commands import COMMANDS
@@ -116,6 +116,6 @@ SCRIPTS = [
 
 @pytest.mark.parametrize(("page", "name", "parts"), SCRIPTS)
 def test_a_page_has_what_its_script_makes_of_the_results(page, name, parts):
-    text, own = (ROOT / page).read_text("utf-8"), getattr(script(name), parts)
-    assert script("marked").filled(text, own) == text
+    text, own = (ROOT / page).read_text("utf-8"), getattr(tool(name), parts)
+    assert tool("marked").filled(text, own) == text
     assert len(re.findall("<!-- end -->", text)) == len(own)

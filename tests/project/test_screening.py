@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from helpers.project import ROOT, script
+from helpers.project import ROOT, tool
 
 from pecl.adapters.spec import KINDS
 from pecl.config import ENGINES
@@ -14,7 +14,7 @@ FOLDER = ROOT / "results" / "measured" / "methods" / "757-05-top-2"
 
 @pytest.fixture(scope="module")
 def screening():
-    return script("screening")
+    return tool("screening")
 
 
 def run(lr, *scores, status="complete"):
@@ -43,7 +43,7 @@ def test_the_plan_has_every_method_once_with_specs_that_its_engine_reads(screeni
 
 
 def test_the_frontier_has_the_methods_that_none_with_fewer_parameters_surpasses():
-    figure = script("screening_figure")
+    figure = tool("screening_figure")
     points = [figure.Point(name, size, share, []) for name, size, share in
               [("a", 10, 0.2), ("b", 5, 0.1), ("c", 7, 0.1), ("d", 10, 0.3), ("e", 20, 0.25)]]  # fmt: skip
     assert [point.name for point in figure.frontier(points)] == ["b", "d"]

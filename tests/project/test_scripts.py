@@ -10,7 +10,7 @@ from statistics import mean
 import pytest
 from helpers.documents import Shell, make_checkout
 from helpers.layouts import make_flickr30k200, make_xtd10
-from helpers.project import ROOT, copy_scripts, script
+from helpers.project import ROOT, copy_scripts, tool
 from helpers.slow import SLOW
 from safetensors import safe_open
 
@@ -111,20 +111,20 @@ def test_help_is_the_comment_that_a_script_begins_with(run, script):
     assert f"bash scripts/{script}.sh" in finished.stdout
 
 
-MAKERS = sorted(path.stem for path in (ROOT / "scripts").glob("make_*.py"))
+MAKERS = sorted(path.stem for path in (ROOT / "tools").glob("make_*.py"))
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_help_of_a_script_that_makes_a_file_of_the_package_makes_nothing(name, monkeypatch, capsys):
+def test_help_of_a_tool_that_makes_a_file_of_the_package_makes_nothing(name, monkeypatch, capsys):
     """It writes into the package, and not all of it is quick."""
-    maker = script(name)
+    maker = tool(name)
     for function in ("write_text", "write_json"):
         monkeypatch.setattr(maker, function, lambda *_: pytest.fail("it writes"), raising=False)
-    monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", "--help"])
+    monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", "--help"])
     with pytest.raises(SystemExit) as ended:
         maker.main()
     assert ended.value.code == 0
-    assert f"python scripts/{name}.py" in capsys.readouterr().out
+    assert f"python tools/{name}.py" in capsys.readouterr().out
 
 
 def test_names_of_pecl_in_pages_and_shell_scripts_are_there():
@@ -169,6 +169,6 @@ def test_a_guess_among_the_languages_of_a_person_loses_at_most_a_two_hundredth()
 
 
 def test_scenes_that_train_the_heads_of_mini_are_not_the_data_sets():
-    source, data = script("train_mini_heads").scenes_source(50), load_scenes("en", 50)
+    source, data = tool("train_mini_heads").scenes_source(50), load_scenes("en", 50)
     assert not {source.images.fingerprint(i) for i in range(50)} & {data.images.fingerprint(i) for i in range(50)}
     assert source.image_index == (*range(50), *range(50))

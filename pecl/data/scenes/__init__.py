@@ -3,7 +3,7 @@
 Each picture shows one or two groups of things, with their numbers and colours, a place and its
 weather, and the relation of the groups. It has two independent phrasings in every language and a
 machine translation both ways with plausible mistakes, so every route of the library can be trained
-and tested on it. `scenes.json.bz2` holds scenes and captions, as `scripts/make_scenes.py` wrote
+and tested on it. `scenes.json.bz2` holds scenes and captions, as `tools/make_scenes.py` wrote
 them; pictures are drawn on demand.
 
 Pillow draws a scene: a background for the place, the groups upon it, the weather over all.

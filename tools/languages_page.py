@@ -1,14 +1,14 @@
 """Generate the tables and the figure of docs/languages.md from results on XTD200 and GATITOS.
 
-    python scripts/languages_page.py            print them as Markdown
-    python scripts/languages_page.py --write    write them into docs/languages.md and the list that it links to,
+    python tools/languages_page.py            print them as Markdown
+    python tools/languages_page.py --write    write them into docs/languages.md and the list that it links to,
                                                 and draw img/languages
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and
 best weights). For a language trained with another data set it holds two evaluations, of the plain
 tower and of the shipped adapter. An evaluation replaces the training's own measurement.
 `results/language_budgets.json` holds trainings of the same languages with adapters of several sizes
-(`scripts/languages_budgets.py`).
+(`tools/languages_budgets.py`).
 """
 
 from __future__ import annotations

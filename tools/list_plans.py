@@ -1,4 +1,4 @@
-"""List the runs of dry runs, and sum their times: `pecl grid --dry-run --json | python scripts/list_plans.py`.
+"""List the runs of dry runs, and sum their times: `pecl grid --dry-run --json | python tools/list_plans.py`.
 
 Standard input has the JSON documents of `pecl grid --dry-run` and `pecl evaluate --dry-run`, one
 after another.

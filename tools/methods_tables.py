@@ -1,7 +1,7 @@
-"""Generate docs/methods.md's tables from the committed results of `scripts/methods.py`, and draw img/methods.
+"""Generate docs/methods.md's tables from the committed results of `tools/methods.py`, and draw img/methods.
 
-python scripts/methods_tables.py            print them as Markdown
-python scripts/methods_tables.py --write    write them into the page, between their marks, and draw the figure
+python tools/methods_tables.py            print them as Markdown
+python tools/methods_tables.py --write    write them into the page, between their marks, and draw the figure
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Generate the table of PEFT's methods in docs/peft.md.
 
-python scripts/peft_table.py            print it as Markdown
-python scripts/peft_table.py --write    write it into the page, between its marks
+python tools/peft_table.py            print it as Markdown
+python tools/peft_table.py --write    write it into the page, between its marks
 """
 
 from __future__ import annotations

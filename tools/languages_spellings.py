@@ -1,8 +1,8 @@
 """Measure every language as people type it: lower case, capitals, no marks, typing errors. A repeated call resumes.
 
-    python scripts/languages_spellings.py                          # all languages with a ready adapter
-    python scripts/languages_spellings.py --language cs,vi         # these
-    python scripts/languages_spellings.py --adapters FOLDER --out new.json    # adapters of another training
+    python tools/languages_spellings.py                          # all languages with a ready adapter
+    python tools/languages_spellings.py --language cs,vi         # these
+    python tools/languages_spellings.py --adapters FOLDER --out new.json    # adapters of another training
 
 Queries are 200 captions of XTD200, which find their caption among 1,000 English ones, and the 99
 sentences of SIB-200's `dev`, which find theirs among 800 English ones; no adapter was trained on

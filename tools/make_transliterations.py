@@ -1,6 +1,6 @@
 """Learn maps of letters between scripts from Seed; write the reliable ones into `pecl/language/transliterations`.
 
-    python scripts/make_transliterations.py
+    python tools/make_transliterations.py
 
 A map spells text of one script in another script of the same language. It is written if both
 scripts have the same number of words in most sentences, and if the map spells most words of the

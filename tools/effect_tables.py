@@ -1,7 +1,7 @@
 """Generate tables and commands from the shipped results: docs/effect.md and results/measured/effect/README.md.
 
-python scripts/effect_tables.py            print them as Markdown
-python scripts/effect_tables.py --write    write them into both pages, between their marks, and draw img/effect
+python tools/effect_tables.py            print them as Markdown
+python tools/effect_tables.py --write    write them into both pages, between their marks, and draw img/effect
 
 Runs that differ only in their seed form one row: means over seeds, and intervals over queries of
 the mean hits. A command repeats the runs of its table: the run ids are the same.

@@ -1,6 +1,6 @@
 """Train the comparison of methods in docs/methods.md, resumably.
 
-    python scripts/methods.py [--parts main,placement,engines] [--methods lora,head] [--dry-run]
+    python tools/methods.py [--parts main,placement,engines] [--methods lora,head] [--dry-run]
 
 `configs/methods.yaml` has the fields of all runs, and `PLAN` the methods with their placements. Steps of each method:
 

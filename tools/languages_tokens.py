@@ -1,4 +1,4 @@
-"""Count the tokens of XTD200's captions in the mini tower: `python scripts/languages_tokens.py`.
+"""Count the tokens of XTD200's captions in the mini tower: `python tools/languages_tokens.py`.
 
 It writes `results/language_tokens.json`: per language the pieces of a caption, and the share of
 pieces that the tokenizer does not know. `languages_page.py` reads it.

@@ -1,7 +1,7 @@
 """Draw the framework figure: img/framework.svg, .png and -dark.png, with the same bytes each time.
 
-    python scripts/draw_framework.py                 into img/
-    python scripts/draw_framework.py --out FOLDER    elsewhere
+    python tools/draw_framework.py                 into img/
+    python tools/draw_framework.py --out FOLDER    elsewhere
 
 The scene, its captions and the table of routes come from the library, so the figure matches the
 code. All lengths are inches. The figure is as wide as the text of a two-column paper.

@@ -1,8 +1,8 @@
 """Collect the runs of docs/screening.md, and measure what a training does not record: sizes, English, costs.
 
-    python scripts/screening_measure.py [FOLDER]
+    python tools/screening_measure.py [FOLDER]
 
-Reads the runs of `scripts/screening.py` in one folder. It writes into the folder of the committed results:
+Reads the runs of `tools/screening.py` in one folder. It writes into the folder of the committed results:
 
 - the results with the chosen learning rates, of all seeds, and those of methods that failed with every rate;
 - `rates.json`: the score on held-out text, and R@1, with each learning rate;

@@ -1,6 +1,6 @@
 """Make the reference captions of the mini pair, which correct hubs in searches: embeddings, without text.
 
-    python scripts/make_references.py --data-dir data
+    python tools/make_references.py --data-dir data
 
 They are English captions of Multi30K (task 1, training part) without those of the pool
 `multi30k-1k`: the photographs with the smallest SHA-256 of "pecl/hubs/<file name>". The settings

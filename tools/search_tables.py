@@ -1,4 +1,4 @@
-"""Generate the tables of docs/search.md: `python scripts/search_tables.py [--write]`.
+"""Generate the tables of docs/search.md: `python tools/search_tables.py [--write]`.
 
 The figures are those of `benchmarks/search_quality.py`, `benchmarks/person_languages.py`,
 `benchmarks/typed_queries.py` and `benchmarks/query_names.py`.

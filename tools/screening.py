@@ -1,6 +1,6 @@
 """Train every method of both engines in all languages of docs/screening.md, resumably.
 
-    python scripts/screening.py [--languages sw,cs] [--methods lora,boft] [--seeds 1,2,3] [--dry-run]
+    python tools/screening.py [--languages sw,cs] [--methods lora,boft] [--seeds 1,2,3] [--dry-run]
 
 The fields of all runs are those of `configs/screening.yaml`. In the first language, each method is trained with each
 learning rate of the file. Held-out text chooses among them, and the other languages and seeds take the rate that it

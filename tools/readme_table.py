@@ -1,4 +1,4 @@
-"""Generate the first table of README.md from the shipped results: `python scripts/readme_table.py [--write]`.
+"""Generate the first table of README.md from the shipped results: `python tools/readme_table.py [--write]`.
 
 Lists languages by gain of distillation: zero-shot, the distilled adapter, and the share of the gap
 to English that it closes, if that gap exceeds its noise. The note has the largest gain of a
@@ -87,7 +87,7 @@ def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: set[int], engl
     )
 
 
-PARTS = {"scripts/readme_table.py": headline}
+PARTS = {"tools/readme_table.py": headline}
 
 
 if __name__ == "__main__":

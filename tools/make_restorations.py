@@ -1,7 +1,7 @@
 """Count the words of each language's training text, into `pecl/language/restorations`: what restores texts.
 
-    python scripts/make_restorations.py                     # every language
-    python scripts/make_restorations.py --language cs,vi
+    python tools/make_restorations.py                     # every language
+    python tools/make_restorations.py --language cs,vi
 
 The text is that of the shipped adapters, each pair once: captions, sentences and words that no test
 reads. Where few words have marks, these are mostly foreign names, so only capitals are restored. A

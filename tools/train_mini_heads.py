@@ -1,10 +1,10 @@
 """Train the linear layers of the mini profile on English captions, with both towers frozen.
 
-    python scripts/train_mini_heads.py --data-dir data --out pecl/weights/mini_heads.safetensors
+    python tools/train_mini_heads.py --data-dir data --out pecl/weights/mini_heads.safetensors
 
 A quick run on one source, without photographs:
 
-    python scripts/train_mini_heads.py --sources scenes --scenes 200 --epochs 5 --out
+    python tools/train_mini_heads.py --sources scenes --scenes 200 --epochs 5 --out
     /tmp/heads.safetensors
 
 The first run caches the embeddings of every image and caption. After that a run takes about a

@@ -1,7 +1,7 @@
 """Collect trainings of the same languages with adapters of several sizes: a table of budgets.
 
-    python scripts/languages_budgets.py FOLDER ...
-    python scripts/languages_budgets.py --add FOLDER ...    # keep existing budgets
+    python tools/languages_budgets.py FOLDER ...
+    python tools/languages_budgets.py --add FOLDER ...    # keep existing budgets
 
 The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget,
 over one or more seeds. Only languages that every budget has are kept, and only seeds that all

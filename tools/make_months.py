@@ -1,4 +1,4 @@
-"""Write the names of months that dates in queries may have: `python scripts/make_months.py`.
+"""Write the names of months that dates in queries may have: `python tools/make_months.py`.
 
 Names are those of Unicode's CLDR, in every country of each language, as the package babel has them.
 CLDR has no locative ("v červenci", in July), so the names in this case are below. Vietnamese,

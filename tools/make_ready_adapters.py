@@ -1,11 +1,11 @@
 """Train the ready adapters by one recipe, and write those that help into the package, with their results.
 
-    python scripts/make_ready_adapters.py                     # every language; a repeated call resumes
-    python scripts/make_ready_adapters.py --language rw,yo
-    python scripts/make_ready_adapters.py --recipe configs/distil_mini_spellings.yaml --out new --keep new/results
+    python tools/make_ready_adapters.py                     # every language; a repeated call resumes
+    python tools/make_ready_adapters.py --language rw,yo
+    python tools/make_ready_adapters.py --recipe configs/distil_mini_spellings.yaml --out new --keep new/results
 
 The recipe is `configs/distil_mini_ready.yaml`, or another one, whose adapters belong into folders
-of their own until they are compared (`scripts/languages_spellings.py --adapters new/mini`). A
+of their own until they are compared (`tools/languages_spellings.py --adapters new/mini`). A
 language without captions is trained on GATITOS, emoji and NTREX, and measured on held-out words. A
 language with a result in `--keep` is skipped. An adapter is shipped if the interval of its gain on
 the test is above zero, and recall on sentences of people, if any, does not fall by more than noise.

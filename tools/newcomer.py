@@ -1,4 +1,4 @@
-"""Time the first table, the first search and the first page of a new user: `python scripts/newcomer.py PICTURES`.
+"""Time the first table, the first search and the first page of a new user: `python tools/newcomer.py PICTURES`.
 
 Uses a fresh clone, a new environment and an empty cache in a temporary folder. PICTURES is a folder
 of photographs. Prints wall-clock and CPU seconds since the start as a Markdown table; other work on

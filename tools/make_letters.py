@@ -1,6 +1,6 @@
 """Write `pecl/encoders/loading/letters.json`: letters that XLM-R's vocabulary lacks, with replacements.
 
-    python scripts/make_letters.py
+    python tools/make_letters.py
 
 A letter is replaced by the sound in its Unicode name, which is stable: TIBETAN LETTER KA as k,
 TIFINAGH LETTER YAB as b, THAANA LETTER NOONU as n, CANADIAN SYLLABICS PE as pe. The result for

@@ -1,7 +1,7 @@
-"""Generate docs/screening.md's tables from the committed results of `scripts/screening.py`, and draw img/screening.
+"""Generate docs/screening.md's tables from the committed results of `tools/screening.py`, and draw img/screening.
 
-python scripts/screening_tables.py            print them as Markdown
-python scripts/screening_tables.py --write    write them into the page, between their marks, and draw the figure
+python tools/screening_tables.py            print them as Markdown
+python tools/screening_tables.py --write    write them into the page, between their marks, and draw the figure
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     pecl report results/quickstart --html page                        (after scripts/quickstart.sh)
     pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
-    python scripts/screenshots.py img --page page/index.html --server http://127.0.0.1:8000
+    python tools/screenshots.py img --page page/index.html --server http://127.0.0.1:8000
 
 Needs Chromium with chromedriver, selenium, and a font with Korean letters. To keep files small,
 pages have 64 colours and photographs are JPEG.

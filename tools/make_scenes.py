@@ -1,6 +1,6 @@
 """Write the shipped table of drawn scenes: 1,000 scenes with captions in twelve languages.
 
-    python scripts/make_scenes.py
+    python tools/make_scenes.py
 
 The seed determines the table. If you change the table, change `GENERATOR_VERSION` in
 `pecl/data/scenes`, because cached embeddings depend on the scenes.

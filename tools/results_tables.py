@@ -1,7 +1,7 @@
 """Generate tables from the shipped results: docs/results.md and results/measured/README.md.
 
-python scripts/results_tables.py            print them as Markdown
-python scripts/results_tables.py --write    write them into both pages, between their marks
+python tools/results_tables.py            print them as Markdown
+python tools/results_tables.py --write    write them into both pages, between their marks
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write the table of languages, `pecl/language/languages.tsv`, from CLDR and ISO 639 by way of `langcodes`.
 
     pip install langcodes language_data
-    python scripts/make_languages.py
+    python tools/make_languages.py
 
 Rows are the languages and scripts of FLORES-200, of ISO 639-1 and of GATITOS, and a few that data
 sets and pretraining name. This script lists the facts that no library has: macrolanguages of ISO
