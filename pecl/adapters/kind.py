@@ -86,11 +86,6 @@ class AdapterConfig(ABC):
             raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
 
     @property
-    def trains_words(self) -> bool:
-        """Whether rows of the tower's word embeddings are trained, whichever a text has."""
-        return False
-
-    @property
     def name(self) -> str:
         """The name of this part of a spec."""
         return self.kind

@@ -37,7 +37,7 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
     """Return a second tower that shares weights and runtime of `tower`: an adapter on one leaves the other plain.
 
-    `tower` has no adapter. Both have one fingerprint, that of the weights before rounding to bfloat16 and trimming.
+    `tower` has no adapter. Both have one fingerprint, that of the weights before rounding to bfloat16.
     """
     memo = _shared(tower)
     second = _copy(tower, copy.deepcopy(tower.backbone, memo), memo, fingerprint=tower.fingerprint)

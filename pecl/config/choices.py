@@ -57,8 +57,6 @@ class Role(Flag):
     ROW = auto()  # a row of a table states it, or its adapter's description
     # how this machine computes: recorded and compared, but no part of a run's identity
     MACHINE = auto()
-    # how much of a tower is loaded: no part of a run's identity, since results are the same bits
-    SAME_BITS = auto()
     REPORTED = auto()  # where a training is reported to: no part of a run's identity
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
     # part of the run id only if it is not the default: results from before the field keep their run

@@ -17,8 +17,8 @@ class Engine:
         lister: `names()` returns the names that a part of a spec may have.
         has_slots: whether one adapter trains several runs, each in its slot.
         fits_shapes: whether an adapter can be put on a tower without values, as in a dry run.
-        has_parts: whether parts such as a head are pecl's own, as the closed form, `start` and a
-            trimmed vocabulary need them.
+        has_parts: whether parts such as a head are pecl's own, as the closed form and `start`
+            need them.
     """
 
     parser: str

@@ -2,8 +2,8 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of
 YAML files. A config checks its values and reports all problems at once. The run id is a hash over
-the fields that can change the result, without fields of the roles `PATH`, `SAME_BITS`, `MACHINE`
-(threads, processes) and `REPORTED`.
+the fields that can change the result, without fields of the roles `PATH`, `MACHINE` (threads,
+processes) and `REPORTED`.
 
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of
 fields from the roles. Rules that hold for trainings or for evaluations only are in `rules`.
@@ -244,11 +244,6 @@ class ExperimentConfig:
         Role.EVALUATION | Role.STEP_TIME | Role.LATER,
         choices=PRECISIONS,
     )
-    trim_vocabulary: bool = _option(
-        False,
-        "keep only token embeddings that occur in the data: less memory, equal results",
-        Role.SAME_BITS | Role.LATER,
-    )
     threads: int | None = _option(None, "CPU threads (affects rounding; default: all)", Role.MACHINE, low=1)
     out: str = _option("results/default", "folder of the experiment's results", Role.PATH | Role.COMMAS)
     report_to: str | None = _option(
@@ -449,7 +444,7 @@ FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 _DEFAULTS = {field.name: field.default for field in fields(ExperimentConfig)}
-_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS | Role.MACHINE | Role.REPORTED)
+_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.MACHINE | Role.REPORTED)
 _LATER = {name: _DEFAULTS[name] for name in fields_of(Role.LATER)}
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {name: value for name, value in _DEFAULTS.items() if name not in _OUTSIDE_IDENTITY}

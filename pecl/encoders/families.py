@@ -155,7 +155,7 @@ def _embed_scaled(
 
 
 def _prepare_nllb(backbone: PreTrainedModel) -> None:
-    """Make the word embeddings a plain layer, which prompts and trimming need, and switch dropout off."""
+    """Make the word embeddings a plain layer, which prompts need, and switch dropout off."""
     encoder = cast(Any, backbone)
     scaled = encoder.embed_tokens
     encoder.embed_tokens = nn.Embedding.from_pretrained(scaled.weight, freeze=False, padding_idx=scaled.padding_idx)

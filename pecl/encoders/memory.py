@@ -52,12 +52,6 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(_TRIM_THRESHOLD, KEPT))
 
 
-def release_freed_memory() -> None:
-    """Hand glibc's freed memory back to the kernel, once; for use after a large block that will not be needed again."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return `tensor` on `device`; from the CPU to another device without waiting for the copy."""
     if tensor.device.type != "cpu" or device.type == "cpu":

@@ -151,8 +151,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     def fix_fingerprint(self) -> str:
         """Compute the fingerprint of the tower as it is now, unless it is fixed already, and return it.
 
-        Call it before anything changes the weights that a fingerprint must describe: an adapter,
-        trimming, rounding. Raise RuntimeError if it comes too late, after an adapter.
+        Call it before anything changes the weights that a fingerprint must describe: an adapter
+        or rounding. Raise RuntimeError if it comes too late, after an adapter.
         """
         if self._fingerprint is None:
             if self.adapter is not None:

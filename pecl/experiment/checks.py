@@ -13,7 +13,7 @@ from pecl.experiment.fleet_size import check_size, largest_fleet
 from pecl.experiment.initial_weights import check_start, without_words
 from pecl.experiment.inputs import Inputs, check_joint, read_training
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.towers import LoadTowers, check_trimming, has_no_values, towers_of, trim_to_texts, with_shape
+from pecl.experiment.towers import LoadTowers, has_no_values, towers_of, with_shape
 from pecl.experiment.tracking import make_trackers
 from pecl.files import check_writable
 from pecl.training.trackers.tracker import Tracker
@@ -44,14 +44,13 @@ def read_and_check(
 ) -> CheckedRuns:
     """Read all runs and make all checks. The arguments are those of `train_fleet`.
 
-    A dry run loads no weights if the shape of the text tower is known, decodes no images, and trims
-    no vocabulary.
+    A dry run loads no weights if the shape of the text tower is known, and decodes no images.
     """
     first = configs[0]
     adapters = _adapters_of(first)
     trackers = make_trackers(first)  # raises an error if a package is missing
 
-    towers = towers_of(first, load, trims=first.trim_vocabulary and not is_dry)
+    towers = towers_of(first, load)
     if is_dry:
         towers = with_shape(towers, first)
 
@@ -60,17 +59,12 @@ def read_and_check(
 
     max_runs = _check_adapters(runs, adapters, share)
     check_writable(first.out)
-    if first.trim_vocabulary and not is_dry:
-        trim_to_texts(runs, adapters)
     return CheckedRuns(runs, adapters, max_runs, trackers)
 
 
 def _adapters_of(config: ExperimentConfig) -> tuple[AdapterConfig, ...]:
     """Return the adapter of a run, as its engine reads it. Raise ConfigError for one that the engine does not have."""
-    adapters = ENGINES[config.engine].parse_adapter(config.adapter, config.rank, config.adapter_layers)
-    if config.trim_vocabulary:
-        check_trimming(config.engine, adapters)
-    return adapters
+    return ENGINES[config.engine].parse_adapter(config.adapter, config.rank, config.adapter_layers)
 
 
 def _check_adapters(

@@ -16,7 +16,7 @@ from pecl.experiment.inputs import read_evaluation
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.run import as_config
 from pecl.experiment.tested_pairs import without_training_pairs
-from pecl.experiment.towers import LoadTowers, check_trimming, towers_of, trim_to_texts
+from pecl.experiment.towers import LoadTowers, towers_of
 from pecl.files import check_writable
 from pecl.results.result import EvaluationResult
 from pecl.training.distributed import use_threads
@@ -41,17 +41,12 @@ def evaluate(
     config, choice = with_adapter(as_config(config))
     with use_threads(config.threads):
         # Read
-        towers = towers_of(config, load, trims=config.trim_vocabulary)
+        towers = towers_of(config, load)
         inputs = read_evaluation(config, towers)
         check_writable(config.out)
         file = choice.read(towers.text)
         logger.info("%s: %s", config.language, choice.sentence)
         inputs = without_training_pairs(inputs, file)
-
-        if config.trim_vocabulary:
-            configs = () if file is None else file.configs
-            check_trimming("pecl", configs)
-            trim_to_texts([inputs], configs)
 
         # Freeze the gallery, and the queries of the plain tower
         tower_size = size_of(towers.text)

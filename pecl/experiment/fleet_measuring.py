@@ -7,7 +7,6 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.batches import TokenIds
-from pecl.encoders.vocabulary import left_out
 from pecl.experiment.fleet import Member
 from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.evaluator import Evaluation
@@ -77,8 +76,8 @@ def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Ten
 
 
 def size_of(tower: nn.Module) -> int:
-    """Return the number of parameters of a plain tower, including those that trimming removed."""
-    return sum(parameter.numel() for parameter in tower.parameters()) + left_out(tower)
+    """Return the number of parameters of a plain tower."""
+    return sum(parameter.numel() for parameter in tower.parameters())
 
 
 def recalls_of(result: Result) -> dict[str, float]:

@@ -16,7 +16,6 @@ from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
 from pecl.encoders.memory import to_device
-from pecl.encoders.vocabulary import kept_tokens
 from pecl.errors import NotFiniteError, not_none
 from pecl.experiment.closed_form import SOLVERS_OF_HEADS
 from pecl.experiment.fleet import Member, members_of, seeds_of, state_of
@@ -195,7 +194,6 @@ def worker_setup(trainer: Trainer, members: Sequence[Member]) -> dict[str, Any]:
     adapter = trainer.adapter
     return {
         "towers": tower_arguments(config),
-        "vocabulary": kept_tokens(adapter.tower),
         "engine": config.engine,
         "adapter": (config.adapter, config.rank, config.adapter_layers),
         "seeds": seeds_of(members),

@@ -6,7 +6,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig, Role, fields_of
 
-EVALUATE_FLAGS = fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)
+EVALUATE_FLAGS = fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE)
 # Fields whose flags the commands add themselves
 _FLAG_NAMES = {
     "weights": "adapter",

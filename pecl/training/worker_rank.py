@@ -10,12 +10,11 @@ from pecl.adapters.adapter import Adapter
 from pecl.config import ENGINES
 from pecl.encoders.dropout import use_row_dropout
 from pecl.encoders.towers import Towers
-from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import PeclError, ReportedElsewhereError, RunError
 from pecl.training.distributed import ProcessGroup
 from pecl.training.share import Share, embed_share
 
-LoadOnce = Callable[[Sequence[Any], bool], Towers]  # `pecl.experiment.towers.load_towers_once`
+LoadOnce = Callable[[Sequence[Any]], Towers]  # `pecl.experiment.towers.load_towers_once`
 
 
 def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
@@ -23,10 +22,9 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
 
     Args:
         processes: all ranks.
-        setup: `towers`, arguments of `load_towers`; `vocabulary`, token ids whose word embeddings
-            are kept, or None for all; `engine`; `adapter`, arguments of its `parse_adapter`;
-            `seeds`, one per slot; and `texts`, token ids of the lists of texts whose frozen layers
-            are cached.
+        setup: `towers`, arguments of `load_towers`; `engine`; `adapter`, arguments of its
+            `parse_adapter`; `seeds`, one per slot; and `texts`, token ids of the lists of texts whose
+            frozen layers are cached.
 
     Raises:
         PeclError: a rank failed; the message names it.
@@ -45,8 +43,7 @@ def run_worker(
     """Work for rank 0 until the training ends, and return the last document of rank 0.
 
     `runs` are the runs that this process was started for. `load` takes the arguments of
-    `load_towers`, and whether the vocabulary will be trimmed. Raise ReportedElsewhereError if the
-    training failed, which rank 0 reports.
+    `load_towers`. Raise ReportedElsewhereError if the training failed, which rank 0 reports.
     """
     message = processes.exchange({"runs": list(runs)})[0]
     worker = None
@@ -78,10 +75,7 @@ class _Worker:
 
     def __init__(self, processes: ProcessGroup, load: LoadOnce, stack: ExitStack, **setup: Any) -> None:
         self.processes = processes
-        vocabulary = setup["vocabulary"]
-        self.tower = load(setup["towers"], vocabulary is not None).text
-        if vocabulary is not None:
-            trim_vocabulary(self.tower, vocabulary)
+        self.tower = load(setup["towers"]).text
 
         engine = ENGINES[setup["engine"]]
         adapters = engine.parse_adapter(*setup["adapter"])

@@ -19,7 +19,6 @@ from pecl.apps.export.open_clip import export_open_clip
 from pecl.encoders import large
 from pecl.encoders.store import EmbeddingStore
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
-from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
@@ -153,16 +152,6 @@ def test_a_prompt_is_the_text_in_front(tower):
     adapter.remove()
     torch.testing.assert_close(found, embed(merged, texts=texts), rtol=0, atol=1e-9)
     torch.testing.assert_close(found, embed(tower, texts=[f"ein Bild: {text}" for text in texts]), rtol=0, atol=1e-9)
-
-
-def test_a_trimmed_vocabulary_gives_the_same_embeddings(family):
-    tower = load_text_encoder(family[1])
-    expected, used = encode(tower), {token for row in tower.tokenize(TEXTS) for token in row}
-    fingerprint = tower.fingerprint
-    trim_vocabulary(tower, used)
-    assert torch.equal(encode(tower), expected)
-    assert tower.fingerprint == fingerprint
-    assert tower.backbone.get_input_embeddings().num_embeddings == len(used | {tower.tokenizer.pad_token_id})
 
 
 def test_nllb_begins_a_text_with_its_language(tmp_path):

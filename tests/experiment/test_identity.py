@@ -82,7 +82,6 @@ FIELDS = {
     "all_pairs": Row(True, training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
     "precision": Row("bf16", training=True, evaluation=True, fleet=False, data=False),
-    "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
     "report_to": Row("csv", training=False, evaluation=False, fleet=False, data=False),
@@ -228,7 +227,7 @@ def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     evaluate(noting)
     # `image_weight` asks for images next to English captions, `start`, `plugin`, `adapter`, `recipe` and `memory` for a
     # digest; places and threads are no part of an identity
-    neighbour = {"image_weight", "start", "adapter", "data_dir", "out", "threads", "trim_vocabulary", "plugin"}
+    neighbour = {"image_weight", "start", "adapter", "data_dir", "out", "threads", "plugin"}
     neighbour |= {"recipe", "memory"}
     assert noting.read - neighbour == {name for name, row in FIELDS.items() if row.evaluation}
 

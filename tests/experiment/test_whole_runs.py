@@ -198,7 +198,7 @@ def test_a_language_is_distilled_onto_every_family(name, small, tmp_path):
         return Towers(lambda: load_text_encoder(tmp_path / "tower"), lambda: image)
 
     kept = {field: small[field] for field in ("dataset", "out")}
-    settings = {"adapter": "lora:r=2,layers=top-1+head:rank=3", "trim_vocabulary": True}
+    settings = {"adapter": "lora:r=2,layers=top-1+head:rank=3"}
     result = pecl.distil(**DISTILLATION | kept | settings, text=write_text(tmp_path / "text.tsv"), load=towers)
     tower = towers().text
     inputs = read_training(result.config, Towers(lambda: tower, lambda: None))

@@ -1,15 +1,11 @@
 """Maps of letters, learned from an invented script whose rule is known, and used by a tower."""
 
 import random
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 from helpers.tiny import tiny_tower
 from make_transliterations import learn_transliteration
 
 from pecl.adapters.merge import second_tower
-from pecl.data.captions import ParallelCaptions
-from pecl.experiment.towers import trim_to_texts
 from pecl.language.transliteration import FOLDER, Transliteration, shipped_transliteration
 
 LETTERS = {"A": "m", "B": "t", "C": "ng", "D": "s", "E": ""}
@@ -58,8 +54,3 @@ def test_shipped_maps_are_of_scripts_and_a_tower_reads_through_them(monkeypatch)
     assert tower.tokenize([text, text], ["bjn_arab", "de"]) == [*tower.tokenize([banjar(text)]), *plain]
     assert tower.tokenize(text, "bjn_arab") == tower.tokenize([banjar(text)])
     assert second_tower(tower).tokenize([text], ["bjn_arab"]) == tower.tokenize([banjar(text)])
-    captions, trim = ParallelCaptions("own", "bjn_arab", ("dog",), (text,)), Mock()
-    monkeypatch.setattr("pecl.experiment.towers.trim_vocabulary", trim)
-    towers = SimpleNamespace(text=tower)
-    trim_to_texts([SimpleNamespace(towers=towers, data=captions, other_text=None, training_text=None)], [])
-    trim.assert_called_once_with(tower, {*tower.tokenize(["dog"])[0], *tower.tokenize([banjar(text)])[0]})

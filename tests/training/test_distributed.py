@@ -21,7 +21,7 @@ from pecl.training.trainer import Trainer
 from pecl.training.worker_rank import run_worker, set_up_workers
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
-SETUP = {"towers": (), "vocabulary": None, "engine": "pecl", "texts": []}
+SETUP = {"towers": (), "engine": "pecl", "texts": []}
 
 
 def _process(send, rank, size, port, do):
@@ -54,7 +54,7 @@ def in_processes(size, do):
 def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1, lr=1e-2):
     """Losses, scores and final parameters of a training in the first process."""
     if processes.rank:
-        return run_worker(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
+        return run_worker(processes, [], lambda arguments: Towers(tiny_tower, tiny_tower))
     tower = tiny_tower()
     runs = [slot_run(tower, seed=1 + i, anchor=anchor, lr=lr, slot=i) for i in range(slots)]
     seeds = [run.seed for run in runs]
@@ -105,7 +105,7 @@ def test_a_training_that_diverged_stops_all_processes():
 def test_a_process_that_cannot_take_part_is_named():
     def without_weights(processes):
         if processes.rank:
-            return run_worker(processes, [], lambda arguments, trims: raise_(ConfigError("there is nothing here")))
+            return run_worker(processes, [], lambda arguments: raise_(ConfigError("there is nothing here")))
         with processes.leading([]):
             set_up_workers(processes, **SETUP, adapter=("lora", None, None), seeds=[1])
 

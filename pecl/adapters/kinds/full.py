@@ -25,11 +25,6 @@ class FullConfig(AdapterConfig):
     kind: ClassVar[str] = "full"
     level: ClassVar[int] = COPY_OF_LAYER
 
-    @property
-    def trains_words(self) -> bool:
-        """Whether rows of the tower's word embeddings are trained."""
-        return True
-
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a copy of each layer that has parameters. Raise ConfigError for one that cannot be copied."""
         if tower.precision != FP32:

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.vocabulary import ids_of
 from pecl.errors import ConfigError
 from pecl.language.lexicon import Lexicon
 from pecl.options import option
@@ -136,7 +135,8 @@ class SlotWordEmbeddings(SlotModule):
         plain = self.plain_base(slot)
         wide = torch.promote_types(plain.weight.dtype, torch.float32)
         with torch.no_grad():
-            vectors = _vectors_of(ids_of(plain), self.tokens[slot], self.vectors[slot])
+            ids = torch.arange(plain.num_embeddings, device=plain.weight.device)
+            vectors = _vectors_of(ids, self.tokens[slot], self.vectors[slot])
             changed = plain.weight.to(wide) + vectors.to(wide) @ self.up[slot].to(wide).T  # (V, d)
         return copy.deepcopy(plain, {id(plain.weight): nn.Parameter(changed.to(plain.weight.dtype), False)})
 

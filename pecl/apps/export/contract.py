@@ -35,7 +35,6 @@ from pecl.encoders.cleaning import CANONICALIZE, normal_letters, normalizer_of
 from pecl.encoders.fingerprint import Tower
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.tokenizing import Tokenizing, around
-from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, PeclError, RunError, one_line
 from pecl.files import write_text
 from pecl.language.languages import language_name
@@ -214,14 +213,8 @@ def refused(tower: Tower, package: str, expected: str) -> ConfigError:
 def check_portable(tower: Tokenizing, *languages: str | None) -> None:
     """Raise ConfigError if no other package can embed as the tower does.
 
-    That is so if the tower's vocabulary is trimmed, or if it transliterates texts of one of `languages`.
+    That is so if it transliterates texts of one of `languages`.
     """
-    if left_out(tower.backbone):
-        raise ConfigError(
-            f"text tower {tower.name} has a trimmed vocabulary, and other packages look up every word: expected the "
-            "whole tower, loaded again without trim_vocabulary"
-        )
-
     for language in filter(None, languages):
         if tower.transliteration(language) is not None:
             raise ConfigError(

@@ -136,11 +136,3 @@ def test_runs_are_trained_one_by_one(values):
     assert [len(group) for group in fleets(configs)] == [1, 1]
     with pytest.raises(ConfigError, match="fleet: expected 1 with engine peft, got 2; or use engine pecl"):
         train_fleet(configs)
-
-
-def test_trimmed_words_give_the_same_bits_and_trained_words_are_refused(values, tmp_path):
-    plain = train({**values, "adapter": "vera:r=8"})
-    trimmed = train({**values, "adapter": "vera:r=8", "trim_vocabulary": True, "out": str(tmp_path / "b")})
-    assert trimmed.adapter.sha256 == plain.adapter.sha256
-    with pytest.raises(ConfigError, match="does not train word embeddings, got trainable_tokens"):
-        train({**values, "adapter": "trainable_tokens", "trim_vocabulary": True})

@@ -24,8 +24,7 @@ from pecl.cli import main
 from pecl.encoders.cleaning import CLEANINGS, cleaning, normalizer_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
-from pecl.encoders.vocabulary import trim_vocabulary
-from pecl.errors import ConfigError, RunError
+from pecl.errors import RunError
 
 FAST = [
     *((family, "sentence-transformers", kind) for family, kind in zip(FAMILIES, 3 * list(KINDS), strict=False)),
@@ -78,17 +77,6 @@ WRITERS = {
     "immich": lambda case, out: export_immich(case.merged, None, out, language="cs", is_mclip=True),
     "PEFT": lambda case, out: export_peft(case.file, case.tower, out, str(case.folder / "plain")),
 }
-
-
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_a_tower_with_a_trimmed_vocabulary_is_not_exported(write, tmp_path):
-    case = Case("prefix", "LoRA", tmp_path)
-    save_text_encoder(case.tower, tmp_path / "plain")
-    for tower in (case.tower, case.merged):
-        trim_vocabulary(tower, [0, 1, 2])
-    with pytest.raises(ConfigError, match=r"has a trimmed vocabulary, .* expected the whole tower, loaded again"):
-        write(case, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -53,7 +53,6 @@ FIELDS = {
     "gallery": ("--gallery english", "english"),
     "device": ("--device cuda:1", "cuda:1"),
     "precision": ("--precision bf16", "bf16"),
-    "trim_vocabulary": ("--trim-vocabulary", True),
     "threads": ("--threads 2", 2),
     "out": ("--out folder", "folder"),
     "report_to": ("--report-to csv,tensorboard", "csv,tensorboard"),
@@ -66,7 +65,6 @@ FORMS = {
     "spellings": ("--spellings --no-spellings", False),
     "clean": ("--clean --no-clean", False),
     "dropout": ("--no-dropout --dropout", True),
-    "trim_vocabulary": ("--trim-vocabulary --no-trim-vocabulary", False),
 }
 
 
