@@ -42,7 +42,7 @@ from pecl.files.digests import DIGEST, with_digest
 
 POOL, LINES = 24, 60  # photographs of the pool, and captions in Multi30K's training part
 PHOTOGRAPHS = 15
-NEEDS = {"gpu", "hub", "network", "slurm", "ray", "opendelta", "imagenet"}  # what a test has not got
+NEEDS = {"gpu", "hub", "network", "slurm", "ray", "opendelta"}  # what a test has not got
 PAGES = {page: list(own) for page, own in itertools.groupby(blocks(), key=lambda block: block.page)}
 ELSEWHERE = {
     "clip_benchmark eval": "tests/apps/export/test_open_clip.py",
