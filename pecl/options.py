@@ -30,6 +30,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
 TOP_LAYERS = (r"top-[1-9][0-9]{0,3}", "top-3")  # form of an option: the K topmost layers of a text tower
 _LONGEST_SHOWN = 200  # characters of a wrong value that an error sentence repeats
 _SEPARATORS = {",": "commas"}
+_UNFILLED: Any = object()  # value of a built-in name whose package is not imported yet
 _SPECIAL = set(',+="\\/:')  # characters with a meaning in an adapter's spec; text that has one is quoted
 
 
@@ -322,29 +323,36 @@ def format_option(value: Any) -> str:
 class Registry(Mapping[str, Any]):
     """A table of names: built-in names, and names that `add` and `put` set.
 
-    A built-in value may be text, `module:attribute`. It is imported at its first use, so that the names are known
-    without torch. Added names are known only to this process; the workers of a grid run its plug-ins. Error sentences
-    call a name by its `kind`, such as "adapter".
+    A built-in value may be text, `module:attribute`, which is imported at its first use. If `built_in` has only names,
+    the package of their values calls `fill` when it is imported: configs check names without torch. Added names are
+    known only to this process; the workers of a grid run its plug-ins. Error messages call a name by its `kind`, such
+    as "adapter".
     """
 
     all: ClassVar[list["Registry"]] = []
 
-    def __init__(self, kind: str, built_in: Mapping[str, Any], *, dashes: bool = False) -> None:
+    def __init__(self, kind: str, built_in: Mapping[str, Any] | Sequence[str], *, dashes: bool = False) -> None:
         self.kind = kind
         self._dashes = dashes
-        self._built_in = dict(built_in)
-        self._all: Mapping[str, Any] = self._built_in  # replaced as a whole, so that `changing` can take it back
+        values = built_in if isinstance(built_in, Mapping) else dict.fromkeys(built_in, _UNFILLED)
+        self._built_in: dict[str, Any] = dict(values)
+        self._added: Mapping[str, Any] = {}  # replaced as a whole, so that `changing` can take it back
         Registry.all.append(self)
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Set the values of all built-in names. Raise KeyError for other names, or if one is missing."""
+        if values.keys() != self._built_in.keys():
+            raise KeyError(f"{self.kind}: expected values of {sorted(self._built_in)}, got {sorted(values)}")
+        self._built_in.update(values)
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """The table of names; another object after each change."""
-        return self._all
+        """The names that were added; another object after each change."""
+        return self._added
 
     def added(self, name: str) -> Any | None:
         """Return what was added under a name to this process, or None for a name that is unknown or built in."""
-        value = self._all.get(name)
-        return None if value is self._built_in.get(name) else value
+        return self._added.get(name)
 
     def add(self, name: str, value: Any, *, replace: bool = False) -> None:
         """Add `value` as `name`. Raise ConfigError if the name is taken, unless `replace` is set.
@@ -357,7 +365,7 @@ class Registry(Mapping[str, Any]):
 
         if name in self._built_in:
             raise ConfigError(f'{self.kind}: "{name}" is built in: choose another name')
-        if name in self._all and not replace:
+        if name in self._added and not replace:
             raise ConfigError(
                 f'{self.kind}: "{name}" is registered already: choose another name, or register it with replace=True'
             )
@@ -366,22 +374,24 @@ class Registry(Mapping[str, Any]):
 
     def put(self, name: str, value: Any) -> None:
         """Set a name, even a built-in one."""
-        self._all = {**self._all, name: value}
+        self._added = {**self._added, name: value}
 
     @classmethod
     @contextlib.contextmanager
     def changing(cls) -> Iterator[None]:
         """Restore all registries if the body fails."""
-        before = {id(registry): registry._all for registry in cls.all}
+        before = {id(registry): registry._added for registry in cls.all}
         try:
             yield
         except BaseException:
             for registry in cls.all:
-                registry._all = before.get(id(registry), registry._built_in)
+                registry._added = before.get(id(registry), {})
             raise
 
     def __getitem__(self, name: str) -> Any:
-        value = self._all[name]
+        value = self._added[name] if name in self._added else self._built_in[name]
+        if value is _UNFILLED:
+            raise TypeError(f"{self.kind} {name}: the package that fills this table is not imported")
         if not isinstance(value, str):
             return value
 
@@ -389,10 +399,10 @@ class Registry(Mapping[str, Any]):
         return getattr(import_module(module), attribute)
 
     def __contains__(self, name: object) -> bool:  # without importing the object
-        return name in self._all
+        return name in self._added or name in self._built_in
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
+        return iter({**self._built_in, **self._added})
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len({**self._built_in, **self._added})

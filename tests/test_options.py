@@ -96,6 +96,26 @@ def test_a_registry_imports_what_a_name_stands_for_when_it_is_asked_for():
         registry["absent"]
 
 
+def test_a_registry_of_names_is_filled_by_the_package_of_their_values():
+    registry = Registry("thing", ("one", "two"))
+    assert (list(registry), "one" in registry, len(registry)) == (["one", "two"], True, 2)
+    with pytest.raises(TypeError, match="thing one: the package that fills this table is not imported"):
+        registry["one"]
+    with pytest.raises(KeyError, match=r"expected values of \['one', 'two'\], got \['one'\]"):
+        registry.fill({"one": 1})
+
+    def plug_in():
+        with Registry.changing():
+            registry.fill({"one": 1, "two": "json:dumps"})
+            registry.add("three", 3)
+            raise ModuleNotFoundError
+
+    with pytest.raises(ModuleNotFoundError):
+        plug_in()
+    assert (registry["one"], registry["two"]([2]), "three" in registry) == (1, "[2]", False)
+    assert registry.added("one") is None
+
+
 @pytest.mark.parametrize("name", ["a+b", "a/b", "1a", "", None])
 def test_names_that_a_spec_or_a_list_would_split_are_refused(name):
     registry = Registry("thing", {})

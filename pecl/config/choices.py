@@ -1,37 +1,18 @@
-"""Roles of config fields, and the choices of fields by name. Choices are imported on use: configs need no torch."""
+"""Roles of config fields, and the choices of fields by name. The packages above fill what the names stand for."""
 
 from enum import Flag, auto
 
 from pecl.options import Registry
 
-LOSSES = Registry(
-    "loss",  # loss(query, anchor, images)
-    {
-        name: f"pecl.training.losses:{name}"
-        for name in ("mse", "contrastive", "contrastive_with_image", "cosine_mse", "cosine", "gram_mse", "match")
-    },
-)
+# filled by training.losses: loss(query, anchor, images)
+LOSSES = Registry("loss", ("mse", "contrastive", "contrastive_with_image", "cosine_mse", "cosine", "gram_mse", "match"))
 WITH_BANK = ("match",)  # losses that compare with a bank of frozen anchors
 # data sets with text to train on
 TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")
-TRAIN_ON = Registry(
-    "training text",  # load(config) returns the text to train on in place of the few-shot pairs
-    {
-        "pairs": None,
-        "multi30k-translations": "pecl.experiment.loading:multi30k_translations",
-        **{name: f"pecl.experiment.loading:{name}_text" for name in TEXT_SETS},
-    },
-)
-TRACKERS = Registry(
-    "tracker",  # tracker(folder of the results) returns a `Tracker`
-    {
-        "tensorboard": "pecl.training.trackers.tensorboard:TensorBoardTracker",
-        "wandb": "pecl.training.trackers.wandb:WandbTracker",
-        "mlflow": "pecl.training.trackers.mlflow:MlflowTracker",
-        "trackio": "pecl.training.trackers.trackio:TrackioTracker",
-        "csv": "pecl.training.trackers.csv:CsvTracker",
-    },
-)
+MULTI30K_TRANSLATIONS = "multi30k-translations"
+TRAIN_ON = ("pairs", MULTI30K_TRANSLATIONS, *TEXT_SETS)  # text to train on; pairs are the few-shot pairs
+# filled by training.trackers: tracker(folder of the results) returns a `Tracker`
+TRACKERS = Registry("tracker", ("tensorboard", "wandb", "mlflow", "trackio", "csv"))
 SOLVERS = ("gradient", "closed-form", "centring")  # phases of training
 LEXICON = "lexicon"  # value of `start` that initialises from a lexicon, in place of a file
 # data sets without photographs: their gallery is english

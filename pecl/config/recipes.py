@@ -7,7 +7,6 @@ objective that the fields `route`, `anchor`, `alignment` and `image_weight` desc
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 from pecl.options import Registry
@@ -34,8 +33,8 @@ class Recipe:
         loss: the loss in words.
         values: config fields that it sets; a config may override them.
         bibtex: the entry of the publication.
-        make: class of its own loss, called with the config and the width of the embeddings, or
-            `module:class`; None for the objective of the config's fields.
+        make: class of its own loss, called with the config and the width of the embeddings, or the
+            class's name in `training/recipes`; None for the objective of the config's fields.
     """
 
     summary: str
@@ -46,14 +45,6 @@ class Recipe:
     values: Mapping[str, Any] = field(default_factory=dict)
     bibtex: str = ""
     make: Any = None
-
-    @property
-    def loss_class(self) -> Any:
-        """The class of its own loss, or None."""
-        if not isinstance(self.make, str):
-            return self.make
-        module, _, name = self.make.partition(":")
-        return getattr(import_module(module), name)
 
 
 def own_recipe(name: str | None) -> Recipe | None:
@@ -212,7 +203,7 @@ RECIPES = Registry(
             "mean squared error of both",
             _FROM_ENGLISH,
             _REIMERS,
-            "pecl.training.recipes:BothLanguages",
+            "BothLanguages",
         ),
         "contrastive_text": Recipe(
             "Each translation is told from the others of its batch by the frozen embedding of its English original.",
@@ -240,7 +231,7 @@ RECIPES = Registry(
             "divergence of similarities within a batch + mean squared error",
             _FROM_ENGLISH,
             _CLIP_KD,
-            "pecl.training.recipes:Relations",
+            "Relations",
         ),
         "closed_form": Recipe(
             "The linear layer after the pooling is solved by ridge regression on pairs, without gradients.",
@@ -267,7 +258,7 @@ RECIPES = Registry(
             "contrastive to the mixture + cosine distance",
             _FROM_ENGLISH,
             _UCLIP,
-            "pecl.training.recipes:Unpaired",
+            "Unpaired",
         ),
     },
 )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pecl.adapters import engines
 from pecl.adapters.kind import AdapterConfig
-from pecl.config import ENGINES, ExperimentConfig
+from pecl.config import ExperimentConfig
 from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
@@ -64,7 +65,7 @@ def read_and_check(
 
 def _adapters_of(config: ExperimentConfig) -> tuple[AdapterConfig, ...]:
     """Return the adapter of a run, as its engine reads it. Raise ConfigError for one that the engine does not have."""
-    return ENGINES[config.engine].parse_adapter(config.adapter, config.rank, config.adapter_layers)
+    return engines.parse_adapter(config.engine, config.adapter, config.rank, config.adapter_layers)
 
 
 def _check_adapters(
@@ -83,7 +84,7 @@ def _check_adapters(
         seeds = []
         checked = without_words(adapters)
 
-    attached = ENGINES[config.engine].attach(tower, checked, seeds=seeds)
+    attached = engines.attach(config.engine, tower, checked, seeds=seeds)
     try:
         if config.solver != "gradient":
             solvable_head(attached)  # raises an error for an adapter without a head

@@ -28,6 +28,7 @@ from pecl.training.callbacks import Callback
 from pecl.training.distributed import ProcessGroup
 from pecl.training.losses import BANK, CAPTIONS, IMAGES, Objective, RouteLoss
 from pecl.training.optimizer import SlotAdam
+from pecl.training.recipes import make_loss
 from pecl.training.schedule import Schedule
 from pecl.training.slot_run import Photographs, Rows, SlotRun
 from pecl.training.trainer import Trainer
@@ -122,7 +123,7 @@ def make_run(member: Member) -> SlotRun:
         )
     else:
         pairs = _rows_of(inputs, recipe, {**frozen.teacher, **({} if images is None else {IMAGES: images})})
-        loss = recipe.loss_class(config, tower.embedding_dim)
+        loss = make_loss(recipe, config, tower.embedding_dim)
         if frozen.memory is not None:
             memory[MEMORY] = to_device(frozen.memory, tower.device)
         if IMAGES not in recipe.teacher:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
+from pecl.config.choices import MULTI30K_TRANSLATIONS
 from pecl.config.recipes import own_recipe
 from pecl.config.routes import route
 from pecl.config.rules import check_training_fields
@@ -191,53 +192,20 @@ class TrainingDataCache:
         return hashes_of_data(data, text, photographs)
 
 
-def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the Multi30K translations outside the few-shot pool, for training."""
-    root = find_data_dir("multi30k-1k", config.data_dir)
-    return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
-
-
-def _training_split(config: ExperimentConfig, name: str) -> ParallelCaptions:
+def _training_text_of(config: ExperimentConfig, name: str) -> ParallelCaptions:
+    """Return the text that `train_on` names: the training split of a data set, or what it has for training."""
+    if name == MULTI30K_TRANSLATIONS:  # those outside the few-shot pool
+        root = find_data_dir("multi30k-1k", config.data_dir)
+        return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
     return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
-
-
-def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the training split of the captions of Flickr30k-200."""
-    return _training_split(config, "flickr30k200")
-
-
-def emoji_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the training split of names of emoji."""
-    return _training_split(config, "emoji")
-
-
-def sib200_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the training split of sentences of SIB-200."""
-    return _training_split(config, "sib200")
-
-
-def ntrex_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the training split of news of NTREX."""
-    return _training_split(config, "ntrex")
-
-
-def gatitos_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the training split of words of GATITOS."""
-    return _training_split(config, "gatitos")
-
-
-def seed_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the training split of sentences of SEED."""
-    return _training_split(config, "seed")
 
 
 def _load_training_text(
     config: ExperimentConfig,
 ) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:
-    load = TRAIN_ON[config.train_on]
     if config.text is None:
-        return load and load(config), ()
-    named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
+        return None if config.train_on == "pairs" else _training_text_of(config, config.train_on), ()
+    named = {name: partial(_training_text_of, config, name) for name in TRAIN_ON if name != "pairs"}
     return load_text(config, named, partial(_is_read, language=config.language))
 
 

@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from pecl.adapters import engines
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.kind import AdapterConfig
-from pecl.config import ENGINES, ExperimentConfig, each_language, make_config
+from pecl.config import ExperimentConfig, each_language, make_config
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, DivergedError, PeclError, not_none
 from pecl.experiment.checks import CheckedRuns, read_and_check
@@ -230,7 +231,7 @@ def _train_together(
     members = [Member(inputs, freeze_training(inputs), slot) for inputs, slot in zip(runs, slots_of(runs), strict=True)]
 
     # Attach an adapter with a slot per member
-    adapter = ENGINES[config.engine].attach(tower, adapters, seeds=seeds_of(members))
+    adapter = engines.attach(config.engine, tower, adapters, seeds=seeds_of(members))
 
     try:
         trainer = make_trainer(adapter, members, processes, callbacks)

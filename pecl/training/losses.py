@@ -131,6 +131,19 @@ def contrastive_with_image(
     return ContrastiveLoss()(not_none(images, "images"), anchor)
 
 
+LOSSES.fill(
+    {
+        "mse": mse,
+        "contrastive": contrastive,
+        "contrastive_with_image": contrastive_with_image,
+        "cosine_mse": cosine_mse,
+        "cosine": cosine,
+        "gram_mse": gram_mse,
+        "match": match,
+    }
+)
+
+
 def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """Return a decorator that registers a loss under a name for configs: `alignment="gram"` or `"mse+gram"`.
 

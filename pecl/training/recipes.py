@@ -159,3 +159,12 @@ class Unpaired(nn.Module):
         texts = F.normalize(plain - self.total / self.count, dim=-1)
         english = F.normalize(memory - memory.mean(dim=0), dim=-1)
         return torch.softmax(texts @ english.T / 0.02, dim=-1) @ memory  # (B, M) x (M, D)
+
+
+_OWN_LOSSES = {loss.__name__: loss for loss in (BothLanguages, Relations, Unpaired)}
+
+
+def make_loss(recipe: Recipe, config: ExperimentConfig, dim: int) -> nn.Module:
+    """Return the loss of a recipe that has one of its own, for embeddings (B, dim)."""
+    loss = _OWN_LOSSES[recipe.make] if isinstance(recipe.make, str) else recipe.make
+    return loss(config, dim)

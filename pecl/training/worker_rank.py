@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from pecl.adapters import engines
 from pecl.adapters.adapter import Adapter
-from pecl.config import ENGINES
 from pecl.encoders.dropout import use_row_dropout
 from pecl.encoders.towers import Towers
 from pecl.errors import PeclError, ReportedElsewhereError, RunError
@@ -77,9 +77,9 @@ class _Worker:
         self.processes = processes
         self.tower = load(setup["towers"]).text
 
-        engine = ENGINES[setup["engine"]]
-        adapters = engine.parse_adapter(*setup["adapter"])
-        self.adapter: Adapter = engine.attach(self.tower, adapters, seeds=setup["seeds"])
+        engine = setup["engine"]
+        adapters = engines.parse_adapter(engine, *setup["adapter"])
+        self.adapter: Adapter = engines.attach(engine, self.tower, adapters, seeds=setup["seeds"])
         stack.callback(self.adapter.remove)
         use_row_dropout(self.tower, self.tower.dropout_seeds)
         stack.enter_context(self.tower.caching(setup["texts"]))

@@ -7,9 +7,10 @@ import torch
 from helpers.adapter_towers import batch_of, filled, tower_of
 from helpers.tiny import sentences, tiny_tower
 
+from pecl.adapters import engines
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES, make_config
+from pecl.config import make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.experiment.run import train_fleet
 
@@ -102,7 +103,7 @@ def test_the_next_run_on_the_same_texts_takes_the_states_of_the_run_before(engin
     def run(lists, layers="top-1"):
         """Return the number of tokens that the first layer is given, and the cached states."""
         before = counted.tokens[0]
-        adapter = ENGINES[engine].attach(tower, ENGINES[engine].parse_adapter("lora", None, layers), seeds=[1])
+        adapter = engines.attach(engine, tower, engines.parse_adapter(engine, "lora", None, layers), seeds=[1])
         try:
             with tower.caching(lists) as cache:
                 states = None if cache is None else [value.clone() for value in cache.states.states.values()]

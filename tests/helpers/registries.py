@@ -21,7 +21,7 @@ def forget_plugins():
     """Be as a process that has run no plug-in, and registered nothing."""
     plugins._loaded.clear()
     for registry in Registry.all:
-        registry._all = registry._built_in
+        registry._added = {}
 
 
 @pytest.fixture

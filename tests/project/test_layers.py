@@ -1,6 +1,7 @@
 """The layers of the package: imports go one way, and public names are documented."""
 
 import ast
+import re
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import pytest
 import pecl
 
 PACKAGE = Path(pecl.__file__).parent
+DOTTED = re.compile(r"pecl(\.\w+)+(:\w*)?")
 
 # A module or package at the top level may import from those before it.
 ORDER = (
@@ -57,19 +59,36 @@ def imports(path):
     return found
 
 
+def named_in_strings(path):
+    """Return the modules that string literals of a file name: `pecl.x.y`, `pecl.x.y:name`, `pecl.x.y.name`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and DOTTED.fullmatch(node.value):
+            dotted = node.value.partition(":")[0]
+            found |= {dotted if dotted in MODULES else dotted.rpartition(".")[0]} & MODULES.keys()
+    return found
+
+
 def test_every_package_has_its_place():
     assert {package_of(name) for name in MODULES} == set(ORDER)
 
 
-def test_no_arrow_climbs():
+@pytest.mark.parametrize("named", [imports, named_in_strings])
+def test_no_arrow_climbs(named):
     rank = {name: place for place, name in enumerate(ORDER)}
     climbing = [
-        f"{module} imports {other}"
+        f"{module} names {other}"
         for module, path in MODULES.items()
-        for other in imports(path)
+        for other in named(path)
         if rank[package_of(other)] > rank[package_of(module)]
     ]
     assert climbing == []
+
+
+def test_modules_are_read_from_strings(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text('x = ["pecl.training.losses:mse", f"pecl.grid.run:{x}", "pecl.report.folders.compare", "pecl.not"]')
+    assert named_in_strings(path) == {"pecl.training.losses", "pecl.grid.run", "pecl.report.folders"}
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "examples", "tools"])
@@ -91,6 +110,14 @@ def test_no_modules_import_each_other_in_a_circle():
         for module in free:
             del remaining[module]
     assert sorted(remaining) == []
+
+
+def test_editors_read_the_names_that_the_package_imports_on_use():
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text("utf-8"))
+    statements = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    aliases = [(node.module, alias) for node in statements for alias in node.names]
+    assert all(alias.asname == alias.name for _, alias in aliases)
+    assert {alias.name: module for module, alias in aliases} == pecl._MODULES
 
 
 @pytest.mark.parametrize("name", pecl.__all__)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from helpers.project import ROOT, tool
 
+from pecl.adapters import engines
 from pecl.adapters.spec import KINDS
-from pecl.config import ENGINES
 
 FOLDER = ROOT / "results" / "measured" / "methods" / "757-05-top-2"
 
@@ -36,7 +36,7 @@ def test_the_plan_has_every_method_once_with_specs_that_its_engine_reads(screeni
     named = {engine: set() for engine in ("peft", "pecl")}
     for method in screening.METHODS:
         for spec in filter(None, method.specs):
-            parts = ENGINES[method.engine].parse_adapter(spec, None, None)
+            parts = engines.parse_adapter(method.engine, spec, None, None)
             named[method.engine] |= {part.name if method.engine == "peft" else part.kind for part in parts}
     assert named["peft"] == TRIED, peft.__version__
     assert named["pecl"] == KINDS.keys() - {"peft", "hard_prompt", "full", "pooler"}

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
+from pecl.adapters import engines
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import (
     SUFFIX,
@@ -60,9 +61,9 @@ def _list(parsed: argparse.Namespace) -> None:
         kinds = []
         shipped = [] if parsed.engine else shipped_adapters()
 
-        engine = ENGINES[parsed.engine or "pecl"]
-        for name in engine.names():
-            configs = engine.parse_adapter(name)
+        engine = parsed.engine or "pecl"
+        for name in engines.names(engine):
+            configs = engines.parse_adapter(engine, name)
             summary = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
             kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": summary})
 
@@ -128,8 +129,8 @@ def _show(parsed: argparse.Namespace) -> None:
             "named by": None if file.named_by is None else str(file.named_by),
         }
     else:
-        engine = ENGINES[parsed.engine or "pecl"]
-        configs = engine.parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
+        engine = parsed.engine or "pecl"
+        configs = engines.parse_adapter(engine, parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
 
     width = max(map(len, document))

@@ -11,13 +11,13 @@ import torch
 from helpers.tiny import sentences, tiny_tower
 from safetensors.torch import save_file
 
+from pecl.adapters import engines
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, merge_adapter, read_adapter, save_adapter
 from pecl.adapters.formats.packed import CODES, LAYOUT
 from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, write_peft
 from pecl.adapters.spec import describe, parse_adapter
-from pecl.config.engines import ENGINES
 from pecl.errors import ConfigError, WeightsError
 from pecl.files import read_tensors, write_tensors
 
@@ -87,7 +87,7 @@ def evil_module(tmp_path, monkeypatch):
 def written(path, spec, engine="pecl"):
     """Write an adapter file of a spec, for Czech, and return its path."""
     tower = tiny_tower()
-    configs = ENGINES[engine].parse_adapter(spec, None, None)
+    configs = engines.parse_adapter(engine, spec, None, None)
     adapter = attach(tower, configs, seeds=[1])
     return save_adapter(path, adapter.slot_state(0), adapter.file_configs, "cs", tower)
 
@@ -174,7 +174,7 @@ def test_a_factor_that_overflows_ends_a_query_with_an_error(engine, tmp_path):
     """The number in the header is finite, the embedding is not."""
     spec = "lora:r=2,target_modules=output"
     tower = tiny_tower()
-    adapter = attach(tower, ENGINES[engine].parse_adapter(spec, None, None), seeds=[1])
+    adapter = attach(tower, engines.parse_adapter(engine, spec, None, None), seeds=[1])
     state = {name: torch.ones_like(tensor) for name, tensor in adapter.slot_state(0).items()}
     path = save_adapter(tmp_path / "a.safetensors", state, adapter.configs, "cs", tiny_tower())
     factor = {"lora_alpha": 1e38} if engine == "pecl" else {"options": json.dumps({"r": 2, "lora_alpha": 1e308})}
@@ -207,7 +207,7 @@ def test_a_file_holds_paths_in_place_of_a_pattern(engine, named, tmp_path):
     path = written(tmp_path / "a.safetensors", spec, engine)
     file = load_adapter_file(path)
     assert "/".join(layers) in describe(file.configs)
-    assert ENGINES[engine].parse_adapter(describe(file.configs), None, None) == file.configs
+    assert engines.parse_adapter(engine, describe(file.configs), None, None) == file.configs
 
     tower = tiny_tower()
     bank = AdapterBank.from_files(tower, path)

@@ -14,13 +14,14 @@ from helpers.tiny import sentences, tiny_tower
 from torch.nn import functional as F
 from transformers import AttentionInterface
 
+from pecl.adapters import engines
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
 from pecl.adapters.opendelta import INSTALL_COMMAND, import_opendelta
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
-from pecl.config import ENGINES, make_config
+from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError
@@ -39,7 +40,7 @@ INPUT_IDS = torch.tensor([[0, 5, 6, 7, 9, 2], [0, 8, 12, 2, 1, 1], [0, 11, 3, 4,
 
 
 def attach_opendelta(tower, spec, seed=1):
-    return ENGINES["opendelta"].attach(tower, parse_adapter(spec), seeds=[seed])
+    return engines.attach("opendelta", tower, parse_adapter(spec), seeds=[seed])
 
 
 def embed(tower):
@@ -108,7 +109,7 @@ def test_what_opendelta_cannot_do_is_said_and_the_tower_stays_plain(spec, seeds,
     tower = tiny_tower()
     plain = embed(tower)
     with pytest.raises(ConfigError, match=message):
-        ENGINES["opendelta"].attach(tower, parse_adapter(spec), seeds=seeds)
+        engines.attach("opendelta", tower, parse_adapter(spec), seeds=seeds)
     assert tower.adapter is None
     assert torch.equal(embed(tower), plain)
 
@@ -118,7 +119,7 @@ def test_a_tower_takes_one_adapter(engine):
     tower = tiny_tower()
     first = attach(tower, parse_adapter("head"))
     with pytest.raises(ConfigError, match="the text tower has an adapter already"):
-        ENGINES[engine].attach(tower, parse_adapter("lora"), seeds=[1])
+        engines.attach(engine, tower, parse_adapter("lora"), seeds=[1])
     assert tower.adapter is first
 
 
