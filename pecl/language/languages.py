@@ -3,7 +3,7 @@
 The code of a row is its ISO 639-1 code, or else its ISO 639-3 code, with a script if two rows need
 one: `sw`, `ceb`, `zh_hant`. Japanese is `jp`, as in XTD10. Every command also takes all other
 names, tags and locales: `swa`, `swh_Latn`, `Swahili`, `Kiswahili`, `sw-KE`, `sw_KE.UTF-8`.
-`tools/make_languages.py` writes the table.
+Names come from CLDR and ISO 639.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """Transliteration: texts of a language, written in the letters of another script that a tower reads better.
 
-`tools/make_transliterations.py` learns the maps from sentences that people wrote in both scripts. A
-letter is replaced according to the longest context around it in the map.
+The maps were learned from Seed, whose sentences people wrote in both scripts. A letter is replaced
+according to the longest context around it in the map.
 """
 
 import re

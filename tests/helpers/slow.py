@@ -55,7 +55,6 @@ SLOW = (
     "test_runs.py::test_distil_solves_a_head_beside",
     "test_run.py::test_a_grid_takes_over_from_one_that_dies",
     "test_run.py::test_two_grids_at_once_do_no_run_twice",
-    "test_scenes.py::test_the_shipped_table_is_what_the_generator_makes",
     "test_server.py::test_a_signal_loses_no_request",
     "test_towers.py::test_the_list_has_every_pair",
     "test_translated.py::test_words_of_a_language_are_in_its_script",

@@ -1,4 +1,4 @@
-"""The scripts: help, profiles, where results go, the figures that they make, and the training of mini's heads."""
+"""The scripts: help, profiles, where results go, and the figures that they make."""
 
 import json
 import os
@@ -14,7 +14,6 @@ from helpers.project import ROOT, copy_scripts, tool
 from helpers.slow import SLOW
 from safetensors import safe_open
 
-from pecl.data.scenes import load_scenes
 from pecl.retrieval.hubs import REFERENCES, ROWS
 
 # script -> its own folder of results
@@ -166,9 +165,3 @@ def test_a_guess_among_the_languages_of_a_person_loses_at_most_a_two_hundredth()
         own = [row for row in rows if row["words"] == words]
         assert len(own) == 10
         assert max(mean(row["named"] - row[among] for row in own) for among in ("two", "four")) <= 0.005
-
-
-def test_scenes_that_train_the_heads_of_mini_are_not_the_data_sets():
-    source, data = tool("train_mini_heads").scenes_source(50), load_scenes("en", 50)
-    assert not {source.images.fingerprint(i) for i in range(50)} & {data.images.fingerprint(i) for i in range(50)}
-    assert source.image_index == (*range(50), *range(50))

@@ -3,8 +3,8 @@
 Each picture shows one or two groups of things, with their numbers and colours, a place and its
 weather, and the relation of the groups. It has two independent phrasings in every language and a
 machine translation both ways with plausible mistakes, so every route of the library can be trained
-and tested on it. `scenes.json.bz2` holds scenes and captions, as `tools/make_scenes.py` wrote
-them; pictures are drawn on demand.
+and tested on it. `scenes.json.bz2` holds scenes and captions, which a
+sampler and a grammar wrote with seed 0; pictures are drawn on demand.
 
 Pillow draws a scene: a background for the place, the groups upon it, the weather over all.
 Everything is drawn at twice the size and reduced, so edges are smooth. Details that no caption

