@@ -54,64 +54,80 @@ def own_recipe(name: str | None) -> Recipe | None:
     return RECIPES[name]
 
 
-def _bibtex(key: str, title: str, author: str, year: int, **more: str) -> str:
-    fields = {"title": f"{{{title}}}", "author": author, "year": str(year), **more}
+def _bibtex(key: str, title: str, author: str, booktitle: str, year: int, **more: str) -> str:
+    fields = {"title": f"{{{title}}}", "author": author, "booktitle": booktitle, "year": str(year), **more}
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-    return f"@misc{{{key},\n{lines}\n}}"
+    return f"@inproceedings{{{key},\n{lines}\n}}"
 
 
-def _arxiv(key: str, title: str, author: str, year: int, number: str) -> str:
-    return _bibtex(key, title, author, year, eprint=number, archivePrefix="arXiv")
+def _acl(key: str, title: str, author: str, booktitle: str, year: int, anthology: str, arxiv: str = "") -> str:
+    """Return the entry of a paper in the ACL Anthology, whose DOI ends with its number there."""
+    more = {"eprint": arxiv, "archivePrefix": "arXiv"} if arxiv else {}
+    return _bibtex(key, title, author, booktitle, year, doi=f"10.18653/v1/{anthology}", **more)
 
 
-_ROUTES = _arxiv(
+_ROUTES = _acl(
     "zhang2023parameter",
     "Parameter-Efficient Cross-lingual Transfer of Vision and Language Models via Translation-based Alignment",
     "Zhang, Zhen and Wang, Jialu and Wang, Xin Eric",
+    "Findings of the Association for Computational Linguistics: EMNLP 2023",
     2023,
+    "2023.findings-emnlp.483",
     "2305.03510",
 )
-_REIMERS = _arxiv(
+_REIMERS = _acl(
     "reimers2020making",
     "Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",
     "Reimers, Nils and Gurevych, Iryna",
+    "Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing (EMNLP)",
     2020,
+    "2020.emnlp-main.365",
     "2004.09813",
 )
 _M_CLIP = _bibtex(
     "carlsson2022cross",
     "Cross-lingual and Multilingual CLIP",
     "Carlsson, Fredrik and Eisen, Philipp and Rekathati, Faton and Sahlgren, Magnus",
+    "Proceedings of the Thirteenth Language Resources and Evaluation Conference",
     2022,
-    howpublished="LREC 2022",
+    pages="6848--6854",
+    url="https://aclanthology.org/2022.lrec-1.742",
 )
-_MCLIP = _bibtex(
+_MCLIP = _acl(
     "chen2023mclip",
     "mCLIP: Multilingual CLIP via Cross-lingual Transfer",
     "Chen, Guanhua and Hou, Lu and Chen, Yun and Dai, Wenliang and Shang, Lifeng and Jiang, Xin and Liu, Qun and "
     "Pan, Jia and Wang, Wenping",
+    "Proceedings of the 61st Annual Meeting of the Association for Computational Linguistics (Volume 1: Long Papers)",
     2023,
-    doi="10.18653/v1/2023.acl-long.728",
+    "2023.acl-long.728",
 )
-_UCLIP = _arxiv(
-    "chung2025uclip",
+_UCLIP = _bibtex(
+    "chung2026uclip",
     "uCLIP: Parameter-Efficient Multilingual Extension of Vision-Language Models with Unpaired Data",
     "Chung, Dahyun and Shin, Donghyun and Sung, Yujin and Moon, Seunggi and Jeon, Jinwoo and Lee, Byung-Jun",
-    2025,
-    "2511.13036",
+    "Proceedings of the AAAI Conference on Artificial Intelligence",
+    2026,
+    eprint="2511.13036",
+    archivePrefix="arXiv",
 )
-_CLIP_KD = _arxiv(
-    "yang2023clipkd",
+_CLIP_KD = _bibtex(
+    "yang2024clipkd",
     "CLIP-KD: An Empirical Study of CLIP Model Distillation",
-    "Yang, Chuanguang and others",
-    2023,
-    "2307.12732",
+    "Yang, Chuanguang and An, Zhulin and Huang, Libo and Bi, Junyu and Yu, Xinqiang and Yang, Han and Diao, Boyu and "
+    "Xu, Yongjun",
+    "Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)",
+    2024,
+    eprint="2307.12732",
+    archivePrefix="arXiv",
 )
-_LIBOVICKY = _arxiv(
+_LIBOVICKY = _acl(
     "libovicky2020language",
     "On the Language Neutrality of Pre-trained Multilingual Representations",
-    "Libovicky, Jindrich and Rosa, Rudolf and Fraser, Alexander",
+    "Libovick{\\'y}, Jind{\\v r}ich and Rosa, Rudolf and Fraser, Alexander",
+    "Findings of the Association for Computational Linguistics: EMNLP 2020",
     2020,
+    "2020.findings-emnlp.150",
     "2004.05160",
 )
 

@@ -118,7 +118,7 @@ class HeadSolver:
 class Centring:
     """Moves the mean embedding of each slot's training texts onto that of the English memory, by the head's bias.
 
-    Libovicky et al., arXiv 2004.05160. Raise ConfigError as `solvable_head`, or for a head without a bias.
+    Libovický et al., arXiv 2004.05160. Raise ConfigError as `solvable_head`, or for a head without a bias.
     """
 
     def __init__(self, adapter: Adapter, members: Sequence[Member]) -> None:

@@ -89,6 +89,16 @@ def test_tables_can_be_iterated(folder):
     assert len(tables) == len(tables.tables) > 2
 
 
+def test_seeds_in_several_folders_are_one_candidate_and_a_run_in_two_counts_once(tmp_path):
+    """Of 20 items: 4 before, 6, 9 and 12 after."""
+    runs = [train(4, hits, seed=seed) for seed, hits in enumerate((6, 9, 12))]
+    folders = [write(tmp_path / "a", *runs[:2]), write(tmp_path / "b", *runs[1:])]
+    (row,) = pecl.make_tables(folders).named("routes")[0].rows
+    assert (row["seeds"], row["mean"]) == ([0, 1, 2], pytest.approx(9 / 20))
+    assert sorted(set(pecl.read_results(folders)["run_id"])) == sorted(run.run_id for run in runs)
+    assert len(pecl.read_results(folders)) == 3 * 3  # three stages of each run
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match=r"results folder .*nowhere does not exist"):
         pecl.read_results(tmp_path / "nowhere")

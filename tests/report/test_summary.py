@@ -29,6 +29,15 @@ def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
     assert (english["method"], english["zero_shot"]) == ("plain tower", 0.8)
 
 
+def test_runs_are_those_of_a_language_and_languages_are_sorted_by_gain():
+    """Czech gains most, and French least; English is one caption ahead of it, which is within noise."""
+    made = [train(4, 9, lr=lr) for lr in (1e-4, 1e-3, 1e-2)]
+    made += [train(4, 14, language="cs"), train(15, 16, language="fr"), evaluate(16, language="en")]
+    rows = summary_tables(made)[0].rows
+    assert [(row["language"], row["runs"]) for row in rows] == [("cs", 1), ("de", 3), ("fr", 1)]
+    assert [row["share_closed"] for row in rows] == [pytest.approx(10 / 12), pytest.approx(5 / 12), None]
+
+
 def test_each_share_is_of_the_gap_to_english_in_the_precision_of_its_runs():
     """Of 20: German 4 before and 10 after; English 16 in fp32, and 12 in bf16."""
     runs = [train(4, 10), train(4, 10, precision="bf16", text="corpus.tsv", image_weight=0.0)]

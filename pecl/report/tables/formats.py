@@ -18,8 +18,8 @@ from pecl.errors import one_line
 from pecl.report.tables.layout import Layout, laid_out, text_table, wrapped
 from pecl.report.tables.table import Frame, Table
 
-_COLUMN_WIDTH = 42  # letters per row that fit a paper's column
-_PAGE_WIDTH = 98  # letters per row that fit its page
+_COLUMN_WIDTH = 46  # letters per row that fit a column of LaTeX's article class, 229.5 pt; a letter has 4.5 to 4.9 pt
+_PAGE_WIDTH = 95  # letters per row that fit its page, 469 pt
 _PAGE_ROWS = 40
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "…": r"\dots{}",
@@ -47,8 +47,7 @@ def escape_latex(field: object) -> str:
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
     """Yield the floats of a table, one per page that it fills."""
     layout = laid_out(table, ids)
-    lines = text_table(layout.frame, layout.numbers, width=100_000).splitlines()
-    width = max(map(len, lines), default=0)
+    width = sum(max(map(len, [name, *layout.frame[name]])) + 2 for name in layout.frame) - 2
 
     starts = range(0, len(layout.frame), _PAGE_ROWS)
     for part, start in enumerate(starts, 1):

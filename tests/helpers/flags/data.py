@@ -105,7 +105,7 @@ RECIPES = Table(
     {},
     [
         ("names", "output.text", Has("mixtures")),
-        ("--bibtex", "output.text", Has("@misc{chung2025uclip,")),
+        ("--bibtex", "output.text", Has("@inproceedings{chung2026uclip,")),
         JSON,
     ],
 )

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from helpers.plots import draw_some
 from helpers.report_results import changed, evaluate, train
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
 from pecl.report.plots import draw_plots, write_plots
+from pecl.report.plots.style import same_limits
 from pecl.report.selection.methods import method_labels, method_of
 
 
@@ -96,6 +98,39 @@ def test_heat_map_shows_gains_and_frames_the_choice_of_validation():
     assert [text.get_text() for text in axes.texts] == ["+10.0", "+30.0", "+20.0", "+0.0"]  # rows: lambda from below
     (frame,) = [patch for patch in axes.patches if patch.get_gid() != "noise"]
     assert frame.get_xy() == (-0.5, 0.5)  # lr 1e-4, lambda .3: the best validation, not the best test
+
+
+def test_colours_of_gains_and_losses_are_of_one_scale_and_grey_is_noise():
+    """Of 100 items, 40 before: 80, 42, 38 and 20 after. Only the first and the last are beyond noise."""
+    candidates = {(1e-4, 0.03): 80, (1e-4, 0.3): 42, (2e-4, 0.03): 38, (2e-4, 0.3): 20}
+    results = [train(40, after, size=100, lr=lr, alignment_weight=weight) for (lr, weight), after in candidates.items()]
+    axes = drawn(results, "heat-map").figure.axes[0]
+    (image,) = axes.images
+    assert image.get_clim() == pytest.approx((-40, 40))
+    assert image.get_array().tolist() == [pytest.approx([40, -2]), pytest.approx([2, -20])]
+    noise = [patch.get_xy() for patch in axes.patches if patch.get_gid() == "noise"]
+    assert noise == [(0.5, -0.5), (-0.5, 0.5)]
+
+
+def test_gains_over_shots_are_in_points_on_the_axes_of_all_panels():
+    results = [train(4, hits, shots=shots) for shots, hits in ((50, 9), (100, 14))]
+    results += [train(4, hits, shots=shots, route="baseline1") for shots, hits in ((50, 3), (100, 5))]
+    panels = drawn(results, "shots").figure.axes
+    gains = sorted(list(bars.lines[0].get_ydata()) for axes in panels for bars in axes.containers)
+    assert gains == [pytest.approx([-5, 5]), pytest.approx([25, 50])]
+    assert len({axes.get_ylim() for axes in panels}) == len({axes.get_xlim() for axes in panels}) == 1
+
+
+def test_panels_with_the_same_limits_hold_the_points_of_all():
+    first, second = Figure().subplots(1, 2)
+    first.plot([0.2, 0.4], [1, 2])
+    second.plot([0.1, 0.9], [0, 5])
+    same_limits([first, second])
+    assert first.get_xlim() == second.get_xlim()
+    assert first.get_xlim()[0] <= 0.1
+    assert first.get_xlim()[1] >= 0.9
+    assert first.get_ylim() == second.get_ylim()
+    assert first.get_ylim()[1] >= 5
 
 
 def test_methods_are_named_by_what_differs_between_them():

@@ -4,16 +4,20 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from helpers.report_results import evaluate, train
+from helpers.report_results import changed, evaluate, train
 
 from pecl.report.tables import report
 from pecl.report.tables.comparison import comparison_tables
 from pecl.report.tables.formats import FORMATS, escape_latex, escape_markdown
 from pecl.report.tables.layout import laid_out
+from pecl.report.tables.paper import paper_tables
+from pecl.report.tables.table import Column, Table, frame_of
 
 AWKWARD = r"a_b & 5% {x} #1 | <i> \ ~^ $y$ `c`* +0.5"  # not so long that its middle is left out
 HOSTILE = "x\n\\input{/etc/passwd}\r\u2028\0\x1b[2J[a](javascript:alert(1))"
@@ -113,3 +117,54 @@ def test_csv_and_json_hold_raw_numbers_and_where_they_come_from(results):
     assert document["group"]["gallery_size"] == 20
     assert [row["std"] for row in document["rows"] if row["route"] == "baseline1"] == [None]
     assert (table.frame["mean"] - table.frame["zero_shot"]).tolist() == pytest.approx(table.frame["gain"].tolist())
+
+
+def table_of(count, name="row", best=()):
+    frame = frame_of([{"name": f"{name} {i}", "score": i / 100} for i in range(count)])
+    columns = (Column("name"), Column("score", "{score:.3f}", always=True))
+    return Table("made", "Made", None, frame, columns, best=frozenset(best))
+
+
+def test_the_best_score_alone_is_bold_on_whichever_page_it_is():
+    table = table_of(45, best={(3, "score"), (42, "score")})
+    assert re.findall(r"\\textbf\{(.*?)\}", FORMATS["latex"]([table])) == ["0.030", "0.420"]
+    assert re.findall(r"\*\*(0.*?)\*\*", FORMATS["markdown"]([table])) == ["0.030", "0.420"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "environment", "scaled"), [(10, "table", 0), (60, "table*", 0), (120, "table*", 1)]
+)
+def test_latex_tables_take_a_column_a_page_or_are_scaled_down(letters, environment, scaled):
+    """A field of 120 letters is not cut, as it is in a terminal."""
+    latex = FORMATS["latex"]([table_of(2, "x" * letters)])
+    assert re.findall(r"\\begin\{(table.*?)\}", latex) == [environment]
+    assert latex.count(r"\resizebox{\linewidth}") == scaled
+    assert r"\begin{tabular}{lr}" in latex  # names to the left, numbers to the right
+
+
+ARTICLE = r"""\documentclass[twocolumn]{article}
+\usepackage[T1]{fontenc}
+\usepackage{booktabs,graphicx}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex, e.g. texlive-latex-recommended of Debian")
+def test_latex_compiles_and_no_table_is_wider_than_its_place(results, tmp_path):
+    spec = "lora:r=4,layers=top-2,target_modules=query/key/value/output+head:rank=50"
+    long_names = [changed(train(4, 7, adapter=spec, language=code), {"adapter.spec": spec}) for code in ("de", "fr")]
+    tables = [*report(results), named(report(results).named("routes")[0], AWKWARD)]
+    tables += [
+        *comparison_tables([*results, *long_names], ["best"]),
+        *comparison_tables([*results, *long_names], ["list"]),
+    ]
+    tables += paper_tables(results)
+    latex = re.sub(r"(\\end\{table\*?\})", r"\1\\clearpage", FORMATS["latex"](tables, ids=True))
+    (tmp_path / "paper.tex").write_text(ARTICLE % latex, "utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert found.returncode == 0, found.stdout[-2000:]
+    assert "Overfull" not in found.stdout
+    assert "Float too large" not in found.stdout
