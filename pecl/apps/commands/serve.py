@@ -38,7 +38,7 @@ _FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model", "precision"
 
 
 def _limit(field: Field) -> cli.Argument:
-    flag = field.name if field.name in ("window", "patience") else f"max-{field.name}".replace("_", "-")
+    flag = field.name if field.name == "window" else f"max-{field.name}".replace("_", "-")
     text = f"{field.metadata['help']} (default: {field.default:,})"
     return cli.argument(f"--{flag}", text, dest=field.name, metavar="N")
 

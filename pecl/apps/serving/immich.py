@@ -19,6 +19,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from pecl.apps.serving import limits
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.refusals import at_most, bad
 from pecl.apps.serving.requests import read_body
@@ -46,12 +47,11 @@ async def ping(service: Served) -> PlainTextResponse:
 async def predict(request: Request, service: Served) -> Response:
     """Embed a text for CLIP here; everything else is answered by immich's service."""
     immich = not_none(service.immich, "immich")
-    limits = service.limits
-    body = await read_body(request, limits.body_bytes)
+    body = await read_body(request, service.limits.body_bytes)
     fields = await _fields(request, body)
     model_and_language = _textual(fields.get("entries", ""))
     if model_and_language is None:
-        return await immich.forward(request, body, limits.forwards)
+        return await immich.forward(request, body, limits.FORWARDS)
 
     model, language = model_and_language
     if model != immich.model:
@@ -82,8 +82,8 @@ async def _fields(request: Request, body: bytes) -> dict[str, str]:
 
 async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
     if not text.strip():
-        raise bad(f"text: expected text of at most {service.limits.characters:,} characters, got none", "text")
-    at_most(service.limits.characters, len(text), "characters", "text")
+        raise bad(f"text: expected text of at most {limits.CHARACTERS:,} characters, got none", "text")
+    at_most(limits.CHARACTERS, len(text), "characters", "text")
     language, adapter = await _language(service.models, text, named)
     job = TextJob([text], [adapter], "text", truncate=True, languages=[language])
     row = (await service.embed_texts(job)).embeddings[0].numpy()  # (D,)

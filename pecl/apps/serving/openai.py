@@ -20,6 +20,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from pecl.adapters.formats.files import SUFFIX
+from pecl.apps.serving import limits
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.refusals import Refusal, at_most, bad
 from pecl.apps.serving.requests import EmbeddingsRequest, JsonRoute, LoadAdapter, UnloadAdapter, read_data_uri
@@ -69,7 +70,6 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
 def _inputs(
     body: EmbeddingsRequest, service: Service
 ) -> tuple[dict[int, tuple[str, str | None]], dict[int, tuple[bytes, str]]]:
-    limits = service.limits
     models = service.models
     count = len(body.input)
     adapter = models.adapter_of(body.model)
@@ -79,17 +79,17 @@ def _inputs(
 
     languages = body.language if isinstance(body.language, list) else [body.language] * count
     number_of_pictures = sum(entry.text is None for entry in body.input)
-    at_most(limits.texts, count - number_of_pictures, "texts", "input")
-    at_most(limits.pictures, number_of_pictures, "pictures", "input")
+    at_most(limits.TEXTS, count - number_of_pictures, "texts", "input")
+    at_most(limits.PICTURES, number_of_pictures, "pictures", "input")
 
     texts: dict[int, tuple[str, str | None]] = {}
     pictures: dict[int, tuple[bytes, str]] = {}
     for index, (entry, language) in enumerate(zip(body.input, languages, strict=True)):
         name = f"input[{index}]" if count > 1 else "input"
         if entry.text is None:
-            pictures[index] = read_data_uri(entry.image or "", name, limits), name
+            pictures[index] = read_data_uri(entry.image or "", name), name
         else:
-            at_most(limits.characters, len(entry.text), "characters", name)
+            at_most(limits.CHARACTERS, len(entry.text), "characters", name)
             texts[index] = entry.text, _adapter(entry.language or language, adapter, models)
 
     return texts, pictures

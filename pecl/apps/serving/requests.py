@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pecl.apps.search.languages import MOST_LANGUAGES
-from pecl.apps.serving.limits import Limits
+from pecl.apps.serving import limits
 from pecl.apps.serving.refusals import Refusal, bad
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import is_text, suggest
@@ -87,7 +87,7 @@ class JsonRoute(APIRoute):
         return handle_json
 
 
-def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
+def read_data_uri(value: str, name: str) -> bytes:
     """Return the bytes of the image in a data URI; `name` is its field in the request.
 
     Raises:
@@ -97,8 +97,8 @@ def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
     match = _URI.fullmatch(value)
     if match is None:
         raise bad(f"{name}: expected {_WANTED}, got {quoted(value[:40])}; no address or path is ever opened", name)
-    if len(match["content"]) > 4 * (limits.picture_bytes // 3 + 1):
-        raise bad(f"{name}: expected a picture of at most {limits.picture_bytes:,} bytes, got more", name)
+    if len(match["content"]) > 4 * (limits.PICTURE_BYTES // 3 + 1):
+        raise bad(f"{name}: expected a picture of at most {limits.PICTURE_BYTES:,} bytes, got more", name)
 
     try:
         return base64.b64decode(match["content"], validate=True)
@@ -106,7 +106,7 @@ def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
         raise bad(f"{name}: expected base64, got other characters or a part of it", name) from error
 
 
-def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncoder) -> torch.Tensor:
+def decode_picture(content: bytes, name: str, tower: ImageEncoder) -> torch.Tensor:
     """Return the pixels (3, H, W) of an image, preprocessed for `tower`.
 
     The image's size is read from its header before any pixel is decoded.
@@ -115,7 +115,7 @@ def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncode
         Refusal: it is none of the formats that an index reads, is damaged, or has too many pixels.
     """
     try:
-        return tower.preprocess(images.decode_picture(content, most=limits.picture_pixels))
+        return tower.preprocess(images.decode_picture(content, most=limits.PICTURE_PIXELS))
     except images.TooManyPixelsError as error:
         raise bad(f"{name}: {error}", name) from error
     except Exception as error:  # Pillow's readers raise errors of many types
@@ -129,7 +129,7 @@ def _not_blank(text: str) -> str:
 
 
 _MOST_NAMES = 100  # words of a query
-_MOST = 1 << 16  # maximum items of a list, independent of the server's limits
+_MOST = 1 << 16  # maximum items of a list that are checked
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
 LanguageName = Annotated[

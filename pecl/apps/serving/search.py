@@ -28,6 +28,7 @@ from pecl.apps.search.languages import accepted_languages, named_languages, syst
 from pecl.apps.search.query import Query, QueryLanguage, choose_language, named_language, read_query
 from pecl.apps.search.thumbnails import THUMBNAIL
 from pecl.apps.search.words import Selection
+from pecl.apps.serving import limits
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.photographs import LARGE, Photographs, name_in
 from pecl.apps.serving.refusals import Refusal, at_most, bad
@@ -119,14 +120,14 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     photographs = await _photographs(service)
     texts = body.model_dump(include={"query", "minus"}, exclude_none=True)
     for name, text in texts.items():
-        at_most(service.limits.characters, len(text), "characters", name)
+        at_most(limits.CHARACTERS, len(text), "characters", name)
 
     if body.query is None and body.image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
 
     picture = None
     if body.image is not None:
-        picture = read_data_uri(body.image, "image", service.limits)
+        picture = read_data_uri(body.image, "image")
 
     query = Query(
         text=body.query,

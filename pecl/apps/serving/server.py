@@ -32,7 +32,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pecl.apps.serving import immich, openai, search
+from pecl.apps.serving import immich, limits, openai, search
 from pecl.apps.serving.refusals import LEFT, Refusal, answer_error
 from pecl.apps.serving.requests import ErrorAnswer
 from pecl.apps.serving.service import Served, Service
@@ -235,7 +235,7 @@ class Server(uvicorn.Server):
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=30,  # seconds between two requests of a connection
-            timeout_graceful_shutdown=self.service.limits.patience,
+            timeout_graceful_shutdown=limits.PATIENCE,
         )
         super().__init__(config)
 

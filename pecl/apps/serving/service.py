@@ -24,6 +24,7 @@ from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.requests import Request
 
+from pecl.apps.serving import limits
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.models import Embedded, Models, TextJob
 from pecl.apps.serving.photographs import Photographs
@@ -73,8 +74,9 @@ class Batcher(Generic[Job, Answer]):
     Args:
         process: called with the jobs of a pass; returns the answer or the error of each.
         executor: calls `process`; one thread if several batchers must not compute at the same time.
-        limits: its `window`, `waiting` and `together` apply; a job of more than `together` is a
-            pass of its own.
+        limits: its `window` and `waiting` apply.
+
+    A job of more than `limits.TOGETHER` is a pass of its own.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Batcher(Generic[Job, Answer]):
         self._queue.append(waiting)
         self.waiting += len(job)
         self._arrived.set()
-        if self.waiting >= self._limits.together:
+        if self.waiting >= limits.TOGETHER:
             self._enough.set()
         return await waiting.answer
 
@@ -139,12 +141,12 @@ class Batcher(Generic[Job, Answer]):
     def _take(self) -> list[_Waiting[Job, Answer]]:
         taken = [self._queue.popleft()]
         size = len(taken[0].job)
-        while self._queue and size + len(self._queue[0].job) <= self._limits.together:
+        while self._queue and size + len(self._queue[0].job) <= limits.TOGETHER:
             taken.append(self._queue.popleft())
             size += len(taken[-1].job)
 
         self.waiting -= size
-        if self.waiting < self._limits.together:
+        if self.waiting < limits.TOGETHER:
             self._enough.clear()
 
         if not self._queue:
@@ -163,7 +165,7 @@ class Service:
     models: Models  # the text tower and its adapters
     # the image tower of the same space; None for a server of texts only
     image: ImageEncoder | None = None
-    limits: Limits = field(default_factory=Limits)  # limits of requests
+    limits: Limits = field(default_factory=Limits)
     adapters_dir: Path | None = None  # folder whose adapter files may be loaded at run time
     photographs: Photographs | None = None  # index to search in
     immich: Immich | None = None  # immich's own service, for which this one embeds texts
@@ -207,7 +209,7 @@ class Service:
         Raises:
             Refusal: the queue is full, an adapter was unloaded, or a text is too long.
         """
-        answers = [await self._texts.submit(part) for part in job.parts(self.limits.together)]
+        answers = [await self._texts.submit(part) for part in job.parts(limits.TOGETHER)]
         return Embedded(torch.cat([answer.embeddings for answer in answers]), sum(answer.tokens for answer in answers))
 
     async def embed_pictures(self, contents: Sequence[bytes], params: Sequence[str]) -> Embedded:
@@ -221,7 +223,7 @@ class Service:
             raise bad("input: expected texts, got a picture: this server has no image tower")
 
         pixels = [
-            await self.decoded(functools.partial(decode_picture, content, param, self.limits, tower))
+            await self.decoded(functools.partial(decode_picture, content, param, tower))
             for content, param in zip(contents, params, strict=True)
         ]
         return await self._pictures.submit(pixels)

@@ -7,12 +7,11 @@ import zlib
 import pytest
 from helpers.serving import client_of, data_uri, make_service, picture
 
+from pecl.apps.serving import limits
 from pecl.apps.serving.limits import Limits
 from pecl.errors import DataError, RunError
 
-LIMITS = Limits(
-    body_bytes=60_000, texts=4, characters=300, pictures=2, picture_bytes=20_000, picture_pixels=10_000, window=0
-)
+SMALL = {"TEXTS": 4, "CHARACTERS": 300, "PICTURES": 2, "PICTURE_BYTES": 20_000, "PICTURE_PIXELS": 10_000}
 SOUND = {"model": "tiny:cs", "input": "pes"}
 URI = data_uri(picture())
 
@@ -68,8 +67,11 @@ PLACES = [
 
 @pytest.fixture(scope="module")
 def client():
-    with client_of(make_service(limits=LIMITS)) as client:
-        yield client
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL.items():
+            patch.setattr(limits, name, value)
+        with client_of(make_service(limits=Limits(body_bytes=60_000, window=0))) as client:
+            yield client
 
 
 def check_refused(client, answer, status, said):

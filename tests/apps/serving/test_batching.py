@@ -4,22 +4,29 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from pecl.apps.serving import limits
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.refusals import Refusal
 from pecl.apps.serving.service import Batcher
 from pecl.errors import ConfigError
 
 
-def run(scenario, process, **options):
+@pytest.fixture(autouse=True)
+def ten_together(monkeypatch):
+    monkeypatch.setattr(limits, "TOGETHER", 10)
+
+
+def run(scenario, process, window=0.05, waiting=100):
     """Run `scenario(batcher)` with a batcher in front of `process`."""
-    limits = Limits(**{"texts": 1, "pictures": 1, "window": 0.05, "waiting": 100, "together": 10, **options})
+    short = SimpleNamespace(window=window, waiting=waiting)  # a shorter queue than `Limits` allows
 
     async def body():
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(process, executor, limits)
+            batcher = Batcher(process, executor, short)
             task = asyncio.create_task(batcher.run())
             try:
                 return await asyncio.wait_for(scenario(batcher), 120)
@@ -120,7 +127,6 @@ def test_a_job_or_a_pass_that_fails_leaves_the_others_their_answers():
 
 
 def test_a_queue_has_room_for_the_largest_request():
-    for name in ("texts", "pictures"):
-        with pytest.raises(ConfigError, match="waiting: expected a whole number >= 9000, the size of one request"):
-            Limits(**{name: 9000}, waiting=8999)
-        assert Limits(**{name: 9000}, waiting=9000).waiting == 9000
+    with pytest.raises(ConfigError, match="waiting: expected a whole number >= 2048, got 2047"):
+        Limits(waiting=2047)
+    assert Limits(waiting=2048).waiting == limits.TEXTS > limits.PICTURES

@@ -39,11 +39,11 @@ def test_flags_reach_the_service(served, tmp_path, photographs, monkeypatch):
     paths = write_adapters(tmp_path, ("de", "cs"))
     build_index(photographs)
     files = " ".join(map(str, paths))
-    more = "--max-texts 7 --max-picture-pixels 99 --window 0.5 --host localhost"
+    more = "--max-waiting 9000 --window 0.5 --host localhost"
     assert run(f"serve --adapter {files} --index {photographs} --adapters-dir {tmp_path.name} --port 0 {more}") == 0
     ((service, listening, host, key, access_log),) = served
     assert service.models.names == ["mini", "mini:de", "mini:cs"]
-    assert service.limits == Limits(texts=7, picture_pixels=99, window=0.5)
+    assert service.limits == Limits(waiting=9000, window=0.5)
     assert len(service.photographs) == 12
     assert service.adapters_dir == tmp_path
     assert service.image.name == "colours"
@@ -110,7 +110,7 @@ WRONG = {
     "--port TAKEN": r'cannot listen on "127\.0\.0\.1" port \d+: Address already in use',
     "--port 70000": 'port: expected a whole number from 0 to 65535, got "70000"',
     "--host nowhere.invalid": 'cannot listen on "nowhere.invalid" port',
-    "--max-waiting 1": "waiting: expected a whole number >= 2048, the size of one request, got 1",
+    "--max-waiting 1": "waiting: expected a whole number >= 2048, got 1",
     "--window 2": "window: expected",
     "--device nothing": "device: expected",
     "--api-key-file FOLDER/none": "api_key_file: cannot read",

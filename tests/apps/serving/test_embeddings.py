@@ -16,6 +16,7 @@ from PIL import Image
 
 import pecl.apps.serving.openai
 import pecl.apps.serving.requests
+from pecl.apps.serving import limits
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.service import Service
 
@@ -112,9 +113,10 @@ def test_requests_that_wait_together_are_one_mixed_pass():
     assert found["pecl_pass_languages_sum"] == 1 + 12
 
 
-def test_a_long_request_waits_again_after_each_pass():
+def test_a_long_request_waits_again_after_each_pass(monkeypatch):
     """So that short ones are not kept waiting for all of it."""
-    service, passes = make_service(limits=Limits(window=0, together=4)), []
+    monkeypatch.setattr(limits, "TOGETHER", 4)
+    service, passes = make_service(limits=Limits(window=0)), []
     embed = service.models.embed
     service.models.embed = lambda jobs: passes.append([len(job) for job in jobs]) or embed(jobs)
     texts, languages = sentences(10, seed=11), [*LANGUAGES[:9], "en"]
@@ -129,14 +131,15 @@ def test_a_long_request_waits_again_after_each_pass():
     ("service", "document", "said"),
     [
         (
-            lambda: make_service(limits=Limits(window=0, together=2)),
+            lambda: make_service(limits=Limits(window=0)),
             {"model": "tiny:cs", "input": ["a", "b", "c", "d" * 200]},
             "input: text 3 has 202 tokens",  # its number in the request, of whose parts it is in the second
         ),
         (lambda: Service(make_models()), {"model": "tiny", "input": data_uri(picture())}, "no image tower"),
     ],
 )
-def test_requests_that_the_towers_cannot_answer(service, document, said):
+def test_requests_that_the_towers_cannot_answer(service, document, said, monkeypatch):
+    monkeypatch.setattr(limits, "TOGETHER", 2)
     with client_of(service()) as client:
         answer = client.post("/v1/embeddings", json=document)
     assert answer.status_code == 400

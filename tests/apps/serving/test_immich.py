@@ -15,7 +15,7 @@ import torch
 from helpers.serving import expected, make_models, make_service, running
 from helpers.waiting import wait_until
 
-from pecl.apps.serving.limits import Limits
+from pecl.apps.serving import limits
 from pecl.apps.serving.upstream import PASSED_ON, Immich
 from pecl.errors import ConfigError
 from pecl.language.language_guess import LanguageGuess
@@ -233,12 +233,13 @@ def test_a_service_that_answers_nonsense_or_not_at_all_is_one_sentence(reply, sa
     assert "Traceback" not in caplog.text
 
 
-def test_texts_are_answered_while_forwards_hang_and_these_end_with_their_clients():
+def test_texts_are_answered_while_forwards_hang_and_these_end_with_their_clients(monkeypatch):
+    monkeypatch.setattr(limits, "FORWARDS", 2)
     content, headers = form(VISUAL, image=b"x" * 5000).values()
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     request = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(content)}\r\n{head}\r\n".encode()
     with Raw() as raw, contextlib.ExitStack() as stack:
-        service = make_service(immich=Immich(f"http://{raw.host}", MODEL), limits=Limits(forwards=2))
+        service = make_service(immich=Immich(f"http://{raw.host}", MODEL))
         address = stack.enter_context(running(service))
         clients = [socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) for _ in range(2)]
         for client in clients:

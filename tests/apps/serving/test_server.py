@@ -15,7 +15,7 @@ from helpers.serving import LANGUAGES, client_of, expected, make_service, runnin
 from helpers.tiny import sentences
 from helpers.waiting import wait_until
 
-from pecl.apps.serving.limits import Limits
+from pecl.apps.serving import limits
 from pecl.apps.serving.server import Frame, Server, serve
 from pecl.apps.serving.sockets import allowed_hosts, open_socket
 from pecl.errors import RunError
@@ -85,7 +85,9 @@ def test_32_clients_in_12_languages_get_what_each_gets_alone(address):
 
 SLOW = """
 import time
-service = make_service(limits=Limits(together=8))
+from pecl.apps.serving import limits
+limits.TOGETHER = 8
+service = make_service()
 embed = service.models.embed
 service.models.embed = lambda jobs: time.sleep(0.4) or embed(jobs)
 """
@@ -107,7 +109,8 @@ def test_a_signal_loses_no_request():
 
 
 def test_a_request_that_takes_longer_than_the_patience_of_a_stop_is_told_so(monkeypatch):
-    service = make_service(limits=Limits(patience=1))
+    monkeypatch.setattr(limits, "PATIENCE", 1)
+    service = make_service()
     embed, begun, ended = service.models.embed, threading.Event(), threading.Event()
     monkeypatch.setattr(service.models, "embed", lambda jobs: begun.set() or (ended.wait(120) and embed(jobs)))
     with ThreadPoolExecutor(2) as clients:

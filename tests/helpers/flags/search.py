@@ -1,7 +1,6 @@
 """The flags of `pecl search` and `pecl serve`."""
 
 from contextlib import nullcontext
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +16,6 @@ from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.query import Query, QueryLanguage
 from pecl.apps.search.words import Group, Name, Selection
-from pecl.apps.serving.limits import Limits
 
 READ = Query("dog", language=QueryLanguage("de", (("de", 1.0),)))
 KNOWN = SimpleNamespace(for_language=lambda _: AdapterChoice(None, "none"))
@@ -107,12 +105,7 @@ SEARCH_IN_A_COLLECTION = Table(
 # --- serve
 
 LOADED = {"pecl.adapters.ready.ready_adapters": {}, "pecl.backends.loading.load_towers": tiny_towers}
-OTHER_FLAGS = {"window": "--window 0.5", "patience": "--patience 7", "waiting": "--max-waiting 9000"}
-
-
-def _limit(name: str) -> tuple[str, str, float]:
-    typed = OTHER_FLAGS.get(name, f"--max-{name.replace('_', '-')} 2000")
-    return typed, f"serve.service.limits.{name}", float(typed.split()[1])
+LIMITS = {"window": "--window 0.5", "waiting": "--max-waiting 9000", "body_bytes": "--max-body-bytes 2000"}
 
 
 SERVE = Table(
@@ -124,7 +117,7 @@ SERVE = Table(
     },
     together=[
         *rows_of_fields("load_towers", ("profile", "text_model", "image_model", "device", "precision")),
-        *(_limit(item.name) for item in fields(Limits)),
+        *((typed, f"serve.service.limits.{name}", float(typed.split()[1])) for name, typed in LIMITS.items()),
     ],
     rows=[
         ("--adapters-dir adapters", "serve.service.adapters_dir.name", "adapters"),
