@@ -1,7 +1,7 @@
 """Measure searches by queries as people type them: `python benchmarks/typed_queries.py --data-dir data`.
 
 Queries are 400 captions in Czech, German and French, as written and in other spellings (`SPELLINGS` of
-`pecl.language.spellings`). They search the 900 photographs of the pool `multi30k-1k`: as
+`tools/typed_texts.py`). They search the 900 photographs of the pool `multi30k-1k`: as
 they are typed, with marks and capitals restored, and so with the language guessed among four of a
 person. Writes results/typed_queries.json, from which `tools/search_tables.py` makes a table.
 Takes about four minutes of CPU.
@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from person_languages import COUNT, FOUR, detected
 from search_queries import test
+from typed_texts import SPELLINGS
 
 from pecl.adapters.bank import AdapterBank
 from pecl.apps.search.encoder import QueryEncoder
 from pecl.encoders.towers import load_towers
 from pecl.files import write_json
-from pecl.language.spellings import SPELLINGS
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "typed_queries.json"
 CODES = ("cs", "de", "fr")

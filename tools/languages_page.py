@@ -23,12 +23,12 @@ from languages_budgets import BUDGETS
 from languages_spellings import AS_TYPED, RESTORED, SPELLED, TESTS
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
+from typed_texts import AS_WRITTEN, SPELLINGS
 
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.config import LEXICON
 from pecl.files import load_json, write_bytes
 from pecl.language.languages import LANGUAGES, language_name
-from pecl.language.spellings import AS_WRITTEN, SPELLINGS
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.selection.groups import BOOTSTRAP, intervals
 from pecl.results.result import OTHER_TEXT, Result

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from marked import ROOT
+from typed_texts import AS_WRITTEN, SPELLINGS
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.ready import ready_adapters
@@ -31,7 +32,6 @@ from pecl.errors import not_none
 from pecl.files import sha256_file, write_json
 from pecl.language.languages import language_code
 from pecl.language.restoring import restoration_file
-from pecl.language.spellings import AS_WRITTEN, SPELLINGS
 
 SPELLED = ROOT / "results" / "language_spellings.json"
 CAPTIONS = 200

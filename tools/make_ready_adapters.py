@@ -2,7 +2,7 @@
 
     python tools/make_ready_adapters.py                     # every language; a repeated call resumes
     python tools/make_ready_adapters.py --language rw,yo
-    python tools/make_ready_adapters.py --recipe configs/distil_mini_spellings.yaml --out new --keep new/results
+    python tools/make_ready_adapters.py --recipe my.yaml --out new --keep new/results
 
 The recipe is `configs/distil_mini_ready.yaml`, or another one, whose adapters belong into folders
 of their own until they are compared (`tools/languages_spellings.py --adapters new/mini`). A

@@ -107,11 +107,6 @@ class ExperimentConfig:
         "line, joined by commas; a.txt@0.5 uses half of the captions",
         Role.COMMAS | Role.LATER,
     )
-    spellings: bool = _option(
-        False,
-        "train on each second reading of a pair (@2, @4) in another spelling: lower case, without marks, with errors",
-        Role.INPUT | Role.LATER,
-    )
     clean: bool = _option(False, "drop empty and repeated pairs of the training text", Role.INPUT | Role.LATER)
     overlap: str = _option(
         "refuse",

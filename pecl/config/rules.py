@@ -73,7 +73,7 @@ def _text_problems(config: ExperimentConfig) -> Iterator[str]:
         return
     if config.dataset in TEXT_TESTS:
         yield f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200"
-    for name in ("mixed", "spellings", "train_size", "held_out"):
+    for name in ("mixed", "train_size", "held_out"):
         if getattr(config, name) not in (None, False):
             yield f"{name}: expected translated text with it, such as --text flickr30k200"
 

@@ -6,7 +6,6 @@ that they translate.
 
 import logging
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
@@ -41,8 +40,6 @@ from pecl.files.columns import column_of
 from pecl.files.images import image_fingerprints
 from pecl.language.languages import LANGUAGES
 from pecl.language.mixing import UNSPACED, Mixer
-from pecl.language.normalization import normalize_text
-from pecl.language.spellings import respell
 
 logger = logging.getLogger(__name__)
 
@@ -124,9 +121,6 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
 
     if config.mixed is not None:
         text = with_mixed(text, config, test)
-
-    if config.spellings:
-        text = with_spellings(text, config.language)
     return data, text
 
 
@@ -262,34 +256,6 @@ def with_mixed(
     train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
 
     return replace(text, train=train, mixed=len(remaining), shared=(*text.shared, remaining))
-
-
-def with_spellings(text: TrainingText, language: str) -> TrainingText:
-    """Return a training text in which each second reading of a pair has its target in another spelling.
-
-    A pair that is read once, as most are without a weight above 1, and mixed captions stay as
-    written.
-    """
-    targets = list(text.train.target)
-    english = not_none(text.train.english, "english")
-
-    readings = Counter[int]()
-    again = list[int]()  # indices of second, fourth, ... readings
-    for i in range(len(targets) - text.mixed):
-        key = hash((targets[i], english[i]))
-        readings[key] += 1
-        if readings[key] % 2 == 0:
-            again.append(i)
-
-    if not again:
-        logger.warning("spellings: no pair is read twice: give a source a weight of 2 or more, as in flickr30k200@2")
-
-    spelled = respell([normalize_text(targets[i], language) for i in again], language)
-    for i, target in zip(again, spelled, strict=True):
-        targets[i] = target
-
-    provenance = text.train.provenance | {"spellings": len(again)}
-    return replace(text, train=replace(text.train, target=column_of(targets), provenance=provenance))
 
 
 def load_memory(config: ExperimentConfig, left_out: Collection[str]) -> list[str]:

@@ -49,7 +49,6 @@ FIELDS = {
     "text": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
     "mixed": Row("multi30k", training=True, evaluation=False, fleet=False, data=True),
     "memory": Row("multi30k", training=True, evaluation=False, fleet=False, data=False),
-    "spellings": Row(True, training=True, evaluation=False, fleet=False, data=True),
     "clean": Row(True, training=True, evaluation=False, fleet=False, data=True),
     "overlap": Row("drop", training=True, evaluation=False, fleet=False, data=True),
     "held_out": Row(3, training=True, evaluation=False, fleet=False, data=True),
@@ -179,7 +178,6 @@ READ_WITH = {  # what makes a field matter
     "train_size": {"train_on": "flickr30k200"},
     "text": {**ON_TEXT, "text": "sib200"},
     "held_out": {**ON_TEXT, "choose": "text"},
-    "spellings": {**ON_TEXT, "text": "flickr30k200@2"},  # the second reading
     "split_seed": {**ON_TEXT, "overlap": "drop"},  # of what is in the test part
     **dict.fromkeys(("mixed", "clean", "overlap", "solver", "choose"), ON_TEXT),
 }

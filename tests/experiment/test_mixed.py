@@ -6,7 +6,7 @@ import pytest
 
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.experiment.loading import with_mixed, with_spellings
+from pecl.experiment.loading import with_mixed
 from pecl.experiment.training_text import TrainingText
 
 ANIMALS = {"dog": "小狗", "cat": "猫咪", "horse": "骏马", "bird": "鸟儿"}
@@ -25,18 +25,3 @@ def test_words_of_a_script_without_spaces_are_found_in_its_texts(language, in_wo
     mixed = with_mixed(text, config, ParallelCaptions("test", language, ["again"], ["又"]))
     assert (mixed.train.target[-1] == "小狗奔跑 fast") is in_words
     assert mixed.train.english[-1] == "dog runs fast"
-
-
-def test_each_second_reading_of_a_pair_is_in_another_spelling():
-    pairs = [("dog", "Ďáblův pes běží"), ("cat", "Kočka"), ("dog", "Ďáblův pes běží"), ("dog", "Ďáblův pes běží")]
-    english, own = zip(*(pairs * 10), strict=True)
-    text = TrainingText(ParallelCaptions("text", "cs", [*english, "dog"], [*own, "Ďáblův dog"]), mixed=1)
-    spelled = with_spellings(text, "cs").train
-    assert list(spelled.english) == [*english, "dog"]
-    assert spelled.target[-1] == "Ďáblův dog"  # mixed captions stay
-    dogs = [
-        target for caption, target in zip(spelled.english[:-1], spelled.target[:-1], strict=True) if caption == "dog"
-    ]
-    assert set(dogs[::2]) == {"Ďáblův pes běží"}
-    assert "dabluv pes bezi" in dogs[1::2]
-    assert text.train.target[2] == "Ďáblův pes běží"

@@ -25,7 +25,6 @@ FIELDS = {
     "text": ("--text more.tsv", "more.tsv"),
     "mixed": ("--mixed multi30k", "multi30k"),
     "memory": ("--memory multi30k", "multi30k"),
-    "spellings": ("--spellings", True),
     "clean": ("--clean", True),
     "overlap": ("--overlap drop", "drop"),
     "held_out": ("--held-out 78", 78),
@@ -62,7 +61,6 @@ FORMS = {
     "allow_missing_images": ("--allow-missing-images --no-allow-missing-images", False),
     "skip_unreadable": ("--skip-unreadable --no-skip-unreadable", False),
     "allow_copied_translations": ("--allow-copied-translations --no-allow-copied-translations", False),
-    "spellings": ("--spellings --no-spellings", False),
     "clean": ("--clean --no-clean", False),
     "dropout": ("--no-dropout --dropout", True),
 }
