@@ -112,10 +112,16 @@ def write(result: TrainingResult, out: Path) -> Path:
     path = folder / f"{result.config.language}.safetensors"
     write_tensors(path, pack(file.state), read_tensors(file.path)[1])
     document = without_local_folders(replace(result, adapter=replace(result.adapter, sha256=sha256_file(path))), OUT)
-    document.pop("ranks", None)  # the kept result has them
-    write_line(folder / RESULTS, with_digest(document))
+    write_line(folder / RESULTS, with_digest(shipped_part(document)))
 
     return path
+
+
+def shipped_part(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what the package reads of a result: settings, text, towers and adapter; the kept result has all."""
+    kept = {key: document[key] for key in ("run_id", "config", "towers", "adapter")}
+    columns = ("dataset", "language", "split", "sha256", "provenance", "translations")
+    return kept | {"data": {key: document["data"][key] for key in columns if key in document["data"]}}
 
 
 def write_line(path: Path, document: dict[str, Any]) -> None:

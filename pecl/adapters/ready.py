@@ -30,7 +30,7 @@ def ready_profiles() -> list[str]:
 
 
 def ready_results(profile: str = "mini") -> dict[str, dict[str, Any]]:
-    """Return the result of each training of the shipped adapters of a profile, by language, without its ranks."""
+    """Return of each shipped adapter of a profile, by language: run id, config, data, towers and the adapter."""
     return read_results(SHIPPED / profile / RESULTS)
 
 
