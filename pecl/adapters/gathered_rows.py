@@ -34,7 +34,7 @@ class GatheredRows(SlotRows):
 
 
 @contextmanager
-def gathered(adapter: Adapter, rows: GatheredRows) -> Iterator[None]:
+def replaced_rows(adapter: Adapter, rows: SlotRows) -> Iterator[None]:
     """Let the modules of an adapter take their parameters by `rows` within the body; then they are as before."""
     with ExitStack() as stack:
         for _, module, _ in adapter.modules:

@@ -1,19 +1,23 @@
 """OpenVINO computes the layers of a tower: graphs, their cache, and the runtimes that call them.
 
-The graph of a text tower maps word embeddings to pooled vectors. An adapter's parameters and the slot of each row are
-inputs of the graph, so one graph serves all languages whose adapters have the same spec. A graph is converted at its
-first use, and cached in OpenVINO's own format, which does not depend on the processor.
+The graph of a text tower maps word embeddings to pooled vectors. An adapter's parameters are inputs of the graph, so
+one graph serves all languages whose adapters have the same spec. A graph is converted at its first use, and cached in
+OpenVINO's own format, which does not depend on the processor.
+
+All threads compute a single query. The rows of a batch are divided between `STREAMS` requests that run concurrently,
+because threads that share no layer wait for each other less often.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +36,15 @@ from pecl.encoders.runtime import Runtime
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError, not_none, one_line
 from pecl.files import default_cache_dir, load_json, locked, new_folder, sha256_file, sha256_json, write_json
-from pecl.machine import AUTO, BF16, FP32
+from pecl.machine import AUTO, AUTO_PRECISION, BF16, FP32
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # increased when the graphs change
+FORMAT = 3  # increased when the graphs change
+STREAMS = 2  # concurrent requests
+# the least number of texts or photographs in a batch that is divided: fewer do not pay for a second compilation
+DIVIDED_TEXTS = 8
+DIVIDED_PICTURES = 4
 GRAPH = "graph.xml"
 WEIGHTS = "graph.bin"
 DIGESTS = "digests.json"
@@ -57,7 +65,7 @@ def runtime_of(tower: MultilingualTextEncoder | ImageEncoder, precision: str, is
         ConfigError: the tower's weights are not float32, or OpenVINO has no form of an image tower.
     """
     if precision == AUTO:
-        precision = BF16 if multiplies_bfloat16() else FP32
+        precision = os.environ.get(AUTO_PRECISION) or (BF16 if multiplies_bfloat16() else FP32)
 
     for dtype in {parameter.dtype for parameter in tower.parameters()} - {torch.float32}:
         raise ConfigError(f"backend: expected torch for weights of {dtype}, got openvino")
@@ -105,40 +113,69 @@ class _Runtime:
         """Copy or pickle as None: PyTorch computes a copied tower, whose weights may change."""
         return type(None), ()
 
-    def compiled(self, identity: Mapping[str, Any], convert: Convert, label: str) -> _Graph:
+    def graph(self, identity: Mapping[str, Any], convert: Convert, label: str) -> _Graph:
         """Return a graph, compiled for this processor, the number of threads and the precision."""
         model = _cached({**identity, "openvino": self.name, "format": FORMAT}, convert, label)
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "INFERENCE_NUM_THREADS": self._threads,
-            "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # other processes have a right to the first cores, too
         }
-        return _Graph(core().compile_model(model, "CPU", settings))
+        return _Graph(model, settings)
 
 
 class _Graph:
-    """A compiled graph. Threads take turns."""
+    """A graph, compiled for single queries, and at its first batch also for batches. Threads take turns."""
 
-    def __init__(self, model: Any) -> None:
-        self._request = model.create_infer_request()
+    def __init__(self, model: Any, settings: Mapping[str, Any]) -> None:
+        self._model = model
+        self._settings = settings
+        single = core().compile_model(model, "CPU", {**settings, "PERFORMANCE_HINT": "LATENCY"})
+        self._request = single.create_infer_request()
         self._inputs: dict[int, torch.Tensor] = {}  # held, since the request reads their memory
         self._lock = threading.Lock()
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the only output. The inputs are read where they are, without a copy."""
-        shared = _openvino().Tensor
         with self._lock:
             for index, tensor in enumerate(tensors):
                 earlier = self._inputs.get(index)
                 if earlier is not None and earlier.data_ptr() == tensor.data_ptr() and earlier.shape == tensor.shape:
                     continue  # an adapter's parameters stay where they are from one query to the next
 
-                self._inputs[index] = tensor.detach()
-                self._request.set_input_tensor(index, shared(self._inputs[index].numpy(), shared_memory=True))
+                self._inputs[index] = tensor
+                self._request.set_input_tensor(index, _shared(tensor))
 
             self._request.infer()
             return torch.from_numpy(self._request.get_output_tensor().data.copy())
+
+    def concurrently(self, batches: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
+        """Return the only output for each batch of inputs."""
+        outputs: list[torch.Tensor] = [torch.empty(0)] * len(batches)
+
+        def keep(request: Any, index: int) -> None:
+            outputs[index] = torch.from_numpy(request.get_output_tensor().data.copy())
+
+        with self._lock:
+            self._queue.set_callback(keep)
+            for index, tensors in enumerate(batches):
+                self._queue.start_async(dict(enumerate(map(_shared, tensors))), index, share_inputs=True)
+            self._queue.wait_all()
+        return outputs
+
+    @cached_property
+    def _queue(self) -> Any:
+        """The requests for batches, compiled at the first use."""
+        settings = {**self._settings, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": STREAMS}
+        if self._settings["INFERENCE_PRECISION_HINT"] == _HINTS[BF16]:
+            # attention in its parts: in bf16 they are faster than the fused form for batches, not for single queries
+            settings["SNIPPETS_MODE"] = "DISABLE"
+        return _openvino().AsyncInferQueue(core().compile_model(self._model, "CPU", settings), STREAMS)
+
+
+def _shared(tensor: torch.Tensor) -> Any:
+    """Return a tensor as OpenVINO's, in the same memory."""
+    return _openvino().Tensor(tensor.detach().numpy(), shared_memory=True)
 
 
 class TextRuntime(_Runtime):
@@ -157,15 +194,22 @@ class TextRuntime(_Runtime):
         extended = None if adapter is None else adapter.extend_inputs(inputs.input_ids, mask)
         if extended is None:
             words = tower.backbone.get_input_embeddings()(inputs.input_ids)  # (B, L, d)
-            tensors = [words, mask, mask]
+            of_rows = (words, mask, mask)
         else:
-            tensors = list(extended)
-
-        if adapter is not None:
-            tensors += self._slots(adapter, len(mask))
+            of_rows = extended
 
         graph = not_none(self._graphs[_spec_of(tower)], "the graph")
-        return graph(tensors)
+        groups = _slots(adapter, len(mask))
+        if len(mask) < DIVIDED_TEXTS:
+            parts = groups
+            pooled = [graph([*(tensor[rows] for tensor in of_rows), *parameters]) for rows, parameters in parts]
+        else:
+            parts = [(part, parameters) for rows, parameters in groups for part in _divided(rows)]
+            batches = [[*(tensor[rows] for tensor in of_rows), *parameters] for rows, parameters in parts]
+            pooled = graph.concurrently(batches)
+
+        order = torch.cat([rows for rows, _ in parts])  # (B,)
+        return torch.cat(pooled)[order.argsort()]
 
     def computes(self, tower: Any) -> bool:
         """Compile the graph of a tower with its adapter, which takes half a second to a minute at the first call.
@@ -189,24 +233,12 @@ class TextRuntime(_Runtime):
         try:
             if isinstance(tower.adapter, ForeignAdapter):
                 raise ConfigError(f"backend: expected torch for an adapter of another engine, got openvino for {spec}")
-            return self.compiled(identity, lambda: _convert_text(tower, label), label)
+            return self.graph(identity, lambda: _convert_text(tower, label), label)
         except ConfigError as error:
             if self._is_required:
                 raise
             logger.info("PyTorch computes %s: %s", label, error)
             return None
-
-    @staticmethod
-    def _slots(adapter: Adapter, rows: int) -> list[torch.Tensor]:
-        """Return the slot of each row (B,) among the used ones, and the parameters (U, ...) of the used slots."""
-        groups = adapter.rows.groups
-        if groups is None:
-            single = adapter.rows.single
-            index = torch.zeros(rows, dtype=torch.int64)  # (B,)
-            return [index, *(tensor[single : single + 1] for tensor in _parameters(adapter).values())]
-
-        used, index = groups.index.unique(return_inverse=True)  # (U,), (B,)
-        return [index, *(tensor.index_select(0, used) for tensor in _parameters(adapter).values())]
 
 
 class ImageRuntime(_Runtime):
@@ -216,7 +248,7 @@ class ImageRuntime(_Runtime):
         super().__init__(precision)
         label = f"the image tower {tower.name}"
         identity = {"tower": tower.fingerprint, "precision": precision}
-        self._graph = self.compiled(identity, lambda: _convert_image(tower, precision, label), label)
+        self._graph = self.graph(identity, lambda: _convert_image(tower, precision, label), label)
 
     def computes(self, tower: Any) -> bool:
         """Return True: there is one graph."""
@@ -224,7 +256,9 @@ class ImageRuntime(_Runtime):
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to features (B, F)."""
-        return self._graph([pixels])
+        if len(pixels) < DIVIDED_PICTURES:
+            return self._graph([pixels])
+        return torch.cat(self._graph.concurrently([[part] for part in pixels.tensor_split(STREAMS)]))
 
 
 def _spec_of(tower: Any) -> str:
@@ -254,6 +288,26 @@ class _Weights:
 
     def _changes(self) -> int:
         return sum(weight._version for weight in self._counted)
+
+
+def _slots(adapter: Adapter | None, rows: int) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+    """Return the rows (R,) of each slot in a batch of `rows` rows, and the parameters (1, ...) of the slot."""
+    if adapter is None:
+        return [(torch.arange(rows), [])]
+
+    index = adapter.rows.index
+    if index is None:
+        rows_of = {adapter.rows.single: torch.arange(rows)}
+    else:
+        rows_of = {slot: (index == slot).nonzero().flatten() for slot in index.unique().tolist()}
+
+    tensors = _parameters(adapter).values()
+    return [(rows, [tensor[slot : slot + 1] for tensor in tensors]) for slot, rows in rows_of.items()]
+
+
+def _divided(rows: torch.Tensor) -> Sequence[torch.Tensor]:
+    """Return parts of the rows of a slot, to compute concurrently; few rows stay together."""
+    return rows.tensor_split(STREAMS) if len(rows) >= DIVIDED_TEXTS else [rows]
 
 
 def _parameters(adapter: Adapter) -> dict[str, torch.Tensor]:
@@ -286,31 +340,29 @@ class _TextLayers(nn.Module):
         return self.pooling(hidden, pooling_mask[:, -1:] if self.only_last else pooling_mask)
 
 
-class _SlottedLayers(nn.Module):
-    """The same with the parameters of an adapter as inputs; `names` are theirs in the tower."""
+class _AdaptedLayers(nn.Module):
+    """The same with the parameters of one slot of an adapter as inputs; `names` are theirs in the tower."""
 
-    def __init__(self, layers: _TextLayers, names: Sequence[str], rows: Any) -> None:
+    def __init__(self, layers: _TextLayers, names: Sequence[str]) -> None:
         super().__init__()
         self.layers = layers
         self.names = names
-        self.rows = rows
 
     def forward(
         self,
         words: torch.Tensor,
         mask: torch.Tensor,
         pooling_mask: torch.Tensor,
-        slots: torch.Tensor,
         parameters: list[torch.Tensor],
     ) -> torch.Tensor:
-        """Map (B, L, d), (B, L), (B, L), (B,) and tensors (U, ...) to (B, d)."""
-        self.rows.choose(slots)
+        """Map (B, L, d), (B, L), (B, L) and tensors (1, ...) to (B, d)."""
         state = dict(zip(self.names, parameters, strict=True))
         return torch.func.functional_call(self.layers, state, (words, mask, pooling_mask))
 
 
 def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
-    from pecl.adapters.gathered_rows import GatheredRows, gathered
+    from pecl.adapters.gathered_rows import replaced_rows
+    from pecl.adapters.slots import SlotRows
 
     rows = torch.export.Dim("rows")
     length = torch.export.Dim("length")
@@ -324,13 +376,10 @@ def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
         return _convert(layers, inputs, shapes, label)
 
     parameters = _parameters(adapter)
-    gathering = GatheredRows(adapter.num_slots)
-    examples = [tensor.detach()[:1].expand(2, *tensor.shape[1:]).clone() for tensor in parameters.values()]
-    used = torch.export.Dim("used")
-    inputs += [torch.tensor([0, 1]), examples]
-    shapes += [{0: rows}, [{0: used}] * len(examples)]
-    with gathered(adapter, gathering):
-        return _convert(_SlottedLayers(layers, list(parameters), gathering).eval(), inputs, shapes, label)
+    examples = [tensor.detach()[:1].clone() for tensor in parameters.values()]
+    with replaced_rows(adapter, SlotRows(1)):
+        adapted = _AdaptedLayers(layers, list(parameters)).eval()
+        return _convert(adapted, [*inputs, examples], [*shapes, [{}] * len(examples)], label)
 
 
 def _convert_image(tower: ImageEncoder, precision: str, label: str) -> Any:

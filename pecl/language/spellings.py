@@ -8,6 +8,7 @@ Latin or Greek letter. The tables below hold what Unicode's decomposition does n
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 
 from pecl.language.languages import LANGUAGES
 from pecl.language.normalization import DOTLESS_I
@@ -87,6 +88,7 @@ def _plain(text: str, letters: Translation) -> str:
     return unicodedata.normalize("NFC", "".join(bases))
 
 
+@cache
 def _is_mark(character: str) -> bool:
     """Return whether a character is the mark of a letter; a variation selector, as of an emoji, is none."""
     return unicodedata.category(character) == "Mn" and character not in _VARIATION_SELECTORS

@@ -86,6 +86,15 @@ def test_other_adapters(spec, cache):
     check_texts("mini", spec)
 
 
+def test_divided_batches_have_equal_embeddings_in_their_order(cache):
+    texts = [f"{i * 'sehr '}viele Hunde" for i in range(17)]  # of different lengths: batches sort them
+    mixed = [LANGUAGES[i % 2] for i in range(17)]
+    expected, found = banks("mini", SPEC)
+    for languages in (mixed, "cs", None):
+        rows = [bank.encode_text(texts, languages, batch_size=32, normalize=False) for bank in (expected, found)]
+        torch.testing.assert_close(rows[1], rows[0], rtol=0, atol=1e-5)
+
+
 def test_images_have_equal_embeddings(cache):
     plain, tower = image_tower(), image_tower()
     set_backend(tower, "openvino")

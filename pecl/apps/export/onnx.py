@@ -23,7 +23,7 @@ from transformers import AutoTokenizer
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.gathered_rows import GatheredRows, gathered
+from pecl.adapters.gathered_rows import GatheredRows, replaced_rows
 from pecl.apps.export import contract
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.passes.padded import encode_padded
@@ -299,7 +299,7 @@ def _write_text(
         inputs["slots"] = torch.tensor([0, adapter.num_slots - 1])  # (B,)
         shapes["slots"] = {0: texts}
 
-    with contextlib.nullcontext() if adapter is None else gathered(adapter, rows):
+    with contextlib.nullcontext() if adapter is None else replaced_rows(adapter, rows):
         write_graph(module, inputs, shapes, path)
 
 
