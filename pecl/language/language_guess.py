@@ -18,13 +18,17 @@ from pecl.language.normalization import normalize_text
 from pecl.language.reading import read_texts
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
-CERTAIN = 0.95  # least confidence for a language that the person does not speak
+# least confidence for a language that the person does not speak: of a sentence, and of fewer words
+CERTAIN = 0.95
+CERTAIN_OF_WORDS = 0.999
 _MOST_CHARACTERS = 1000  # of a text, which suffice: lingua's time grows with the square of a word's length
 LOOKED_AT = 30  # pairs of a source, evenly spread, whose language is detected
 # prior odds, against 1 for any other language
 _ENGLISH = 5
 _PREFERRED = 3
 _WIDESPREAD = 2
+_FIRST = 3  # the first of a person's languages, for a text of one or two words
+_STOP_WORD = 0.01  # what the frequency of a stop word counts: people seldom search for one
 _LEAST = 0.1  # least share of a language in a mixture
 _UNKNOWN = 1e-6  # frequency of a word that is not in a language's list
 _OTHERS = 5  # other languages that are compared with lingua's large models
@@ -98,7 +102,8 @@ def guess_languages(
     determines the language. A text without marks is compared as each language would write it.
 
     `among` has the codes of the languages that a person speaks. They count equally, times the
-    frequency of the words in each, and so does English in a text of three words or more. Another
+    frequency of the words in each, and so does English in a text of three words or more. In a text
+    of one or two words, which many languages could have, the first language counts more. Another
     language is returned only if it is nearly certain that the text is in none of them (`CERTAIN`).
     lingua lacks some languages, such as Lingala. A text is in such a language of `among` if
     at most half of its words are in the word lists of the others.
@@ -108,36 +113,78 @@ def guess_languages(
     """
     if not can_guess():
         raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")
-    return [_guess(normalize_text(text[:_MOST_CHARACTERS]), preferred, among) for text in texts]
+    return [_guess_language(normalize_text(text[:_MOST_CHARACTERS]), preferred, among) for text in texts]
 
 
-def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> LanguageGuess:
+def _guess_language(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> LanguageGuess:
     """Return the most likely language of a text in normal form, see `guess_languages`."""
-    code = _by_script(text, among)
-    if code is not None:
-        is_other = among is not None and code not in among
-        return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
+    guess = _from_script(text, among)
+    if guess is None and among is None:
+        return _from_all_languages(text, preferred)
 
-    if among is None:
-        return _guess_among_all(text, preferred)
+    spoken = _with_english(text, among or ())
+    if guess is None:
+        guess = _from_missing_words(text, spoken)
+    if guess is None and _is_in_none_of(text, spoken):
+        guess = _from_all_languages(text, preferred)
+        if guess.language == "zh" and "jp" in spoken and _is_kanji(text):  # Japanese without kana
+            guess = _certain("jp")
+    if guess is None:
+        guess = _from_spoken_languages(text, spoken)
 
-    candidates = _with_english(text, among)
-    guess = _guess_unknown(text, candidates)
-    if guess is not None:
-        return guess
-    if _is_in_none(text, candidates):
-        return _guess_other(text, preferred, among)
-    return _guess_among(text, candidates, among)
+    return guess._replace(is_other=guess.language is not None and among is not None and guess.language not in among)
+
+
+def _from_script(text: str, among: Sequence[str] | None) -> LanguageGuess | None:
+    """Return the language of a script in `_OF_SCRIPT` that the text has letters of, even among others, or None.
+
+    A language of `among` that is written in this script is preferred.
+    """
+    scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
+    codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
+    if not codes:
+        return None
+
+    code = codes.most_common(1)[0][0]
+    script = LANGUAGES[code].script
+    return _certain(next((candidate for candidate in among or () if LANGUAGES[candidate].script == script), code))
 
 
 def _with_english(text: str, among: Sequence[str]) -> Sequence[str]:
     """Return the languages of a person, and English for a sentence: many people also write it."""
-    is_sentence = len(_words(text)) >= _SENTENCE
-    return (*among, ENGLISH) if is_sentence and ENGLISH not in among else among
+    return among if ENGLISH in among or _is_short(text) else (*among, ENGLISH)
 
 
-def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
-    """Guess among all languages of lingua."""
+def _from_missing_words(text: str, spoken: Sequence[str]) -> LanguageGuess | None:
+    """Return a language of `spoken` that lingua lacks; None if most words are of the others.
+
+    Languages with a script of their own do not count: `_from_script` has found these.
+    """
+    scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
+    unknown = [code for code in spoken if not _codes([code]) and LANGUAGES[code].script not in scripts]
+    if not unknown:
+        return None
+
+    known_share = _known_words(_codes(spoken).keys(), text, _confidences(None, text))
+    if known_share is None or known_share > _MOST_KNOWN:
+        return None
+
+    shares = tuple((code, 1 / len(unknown)) for code in unknown)
+    return LanguageGuess(unknown[0], 1 - known_share, LANGUAGES[unknown[0]].name, shares)
+
+
+def _is_in_none_of(text: str, spoken: Sequence[str]) -> bool:
+    """Return whether a text is almost certainly in none of the languages `spoken`."""
+    likelier = frozenset(_codes(spoken))
+    prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED)}
+    weighted, other_isos = _compared(text, likelier, prior)
+    total = sum(weighted.values())
+    least = CERTAIN_OF_WORDS if _is_short(text) else CERTAIN
+    return total > 0 and sum(weighted[iso] for iso in other_isos) >= least * total
+
+
+def _from_all_languages(text: str, preferred: Sequence[str]) -> LanguageGuess:
+    """Return the likeliest of all languages of lingua."""
     likelier = _codes(preferred)
     prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED), ENGLISH: _ENGLISH}
     weighted, _ = _compared(text, frozenset(likelier), prior)
@@ -154,53 +201,34 @@ def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
     return _likeliest(_weighted(readings, weigh), code_of)
 
 
-def _guess_unknown(text: str, candidates: Sequence[str]) -> LanguageGuess | None:
-    """Guess a language of `candidates` that lingua lacks; None if most words are of the others.
-
-    Languages with a script of their own do not count: `_by_script` has found these.
-    """
-    scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
-    unknown = [code for code in candidates if not _codes([code]) and LANGUAGES[code].script not in scripts]
-    if not unknown:
-        return None
-
-    known_share = _known_words(_codes(candidates).keys(), text, _confidences(None, text))
-    if known_share is None or known_share > _MOST_KNOWN:
-        return None
-
-    shares = tuple((code, 1 / len(unknown)) for code in unknown)
-    return LanguageGuess(unknown[0], 1 - known_share, LANGUAGES[unknown[0]].name, shares)
-
-
-def _is_in_none(text: str, candidates: Sequence[str]) -> bool:
-    """Return whether a text is almost certainly in none of the candidates."""
-    likelier = frozenset(_codes(candidates))
-    prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED)}
-    weighted, other_isos = _compared(text, likelier, prior)
-    total = sum(weighted.values())
-    return total > 0 and sum(weighted[iso] for iso in other_isos) >= CERTAIN * total
-
-
-def _guess_other(text: str, preferred: Sequence[str], among: Sequence[str]) -> LanguageGuess:
-    """Guess the language of a text that is in none of a person's languages."""
-    guess = _guess_among_all(text, preferred)
-    is_kanji = text == text.encode("cp932", "ignore").decode("cp932")
-    if guess.language == "zh" and "jp" in among and is_kanji:  # Japanese without kana
-        return LanguageGuess("jp", 1.0, LANGUAGES["jp"].name, (("jp", 1.0),))
-    return guess._replace(is_other=guess.language not in among)
-
-
-def _guess_among(text: str, candidates: Sequence[str], among: Sequence[str]) -> LanguageGuess:
-    """Guess among candidates by lingua's large models and by the frequency of the words in each."""
-    isos = frozenset(_codes(candidates))
+def _from_spoken_languages(text: str, spoken: Sequence[str]) -> LanguageGuess:
+    """Return the likeliest of the languages `spoken`, by lingua's large models and the frequency of the words."""
+    codes = _codes(spoken)
+    isos = frozenset(codes)
+    first = next((iso for iso, code in codes.items() if code == spoken[0]), None) if _is_short(text) else None
 
     def weigh(reading: str) -> dict[str, float]:
         often = _frequencies(isos, reading)
-        return {iso: value * often[iso] for iso, value in _confidences(isos, reading).items()}
+        return {
+            iso: value * often[iso] * (_FIRST if iso == first else 1)
+            for iso, value in _confidences(isos, reading).items()
+        }
 
-    weighted = _weighted(_readings(text, _codes(candidates)), weigh)
-    guess = _likeliest(weighted, {**_codes(LANGUAGES), **_codes(candidates)})
-    return guess._replace(is_other=guess.language is not None and guess.language not in among)
+    return _likeliest(_weighted(_readings(text, codes), weigh), {**_codes(LANGUAGES), **codes})
+
+
+def _is_short(text: str) -> bool:
+    """Return whether a text has too few words for a sentence."""
+    return len(_words(text)) < _SENTENCE
+
+
+def _is_kanji(text: str) -> bool:
+    """Return whether all characters of a text are in Japan's character set."""
+    return text == text.encode("cp932", "ignore").decode("cp932")
+
+
+def _certain(code: str) -> LanguageGuess:
+    return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),))
 
 
 def _readings(text: str, code_of: Mapping[str, str]) -> dict[str, list[str]]:
@@ -243,19 +271,6 @@ def _likeliest(weighted: Mapping[str, float], code_of: Mapping[str, str]) -> Lan
     best = max(weighted, key=lambda iso: weighted[iso])
     shares = _shares({code_of.get(iso, iso): value / total for iso, value in weighted.items()})
     return LanguageGuess(code_of.get(best, best), weighted[best] / total, _names()[best], shares)
-
-
-def _by_script(text: str, among: Sequence[str] | None) -> str | None:
-    """Return the language of a script in `_OF_SCRIPT` that the text has letters of, even among others, or None.
-
-    A language of `among` that is written in this script is preferred.
-    """
-    scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
-    codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
-    if not codes:
-        return None
-    code = codes.most_common(1)[0][0]
-    return next((candidate for candidate in among or () if LANGUAGES[candidate].script == LANGUAGES[code].script), code)
 
 
 def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
@@ -310,16 +325,23 @@ def _listed_languages() -> Set[str]:
 
 
 def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
-    """Return the geometric mean of the frequencies of a text's words in each language; 1 if one has no list."""
+    """Return the geometric mean of the frequencies of a text's words in each language; 1 if one has no list.
+
+    Stop words count less, such as the English `see`, which is a lake in German.
+    """
     import wordfreq  # a tenth of a second
 
     words = _words(text)
     if not words or not isos <= _listed_languages():
         return dict.fromkeys(isos, 1.0)
-    lists = {iso: wordfreq.get_frequency_dict(iso, "small") for iso in isos}
-    return {
-        iso: geometric_mean(frequencies.get(word, _UNKNOWN) for word in words) for iso, frequencies in lists.items()
-    }
+
+    often = dict[str, float]()
+    for iso in isos:
+        frequencies, stops = wordfreq.get_frequency_dict(iso, "small"), _stop_words_of(iso)
+        often[iso] = geometric_mean(
+            frequencies.get(word, _UNKNOWN) * (_STOP_WORD if word in stops else 1) for word in words
+        )
+    return often
 
 
 def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> float | None:
@@ -397,7 +419,12 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:
     """Return the stop words of languages, such as "with"; none for a language without a list."""
+    isos = {LANGUAGES[code].iso for code in codes if code in LANGUAGES}
+    return frozenset().union(*(_stop_words_of(iso) for iso in isos if iso))
+
+
+@cache
+def _stop_words_of(iso: str) -> frozenset[str]:
     import stopwordsiso  # takes a tenth of a second
 
-    isos = {LANGUAGES[code].iso for code in codes if code in LANGUAGES}
-    return frozenset(stopwordsiso.stopwords([iso for iso in isos if iso and stopwordsiso.has_lang(iso)]))
+    return frozenset(stopwordsiso.stopwords(iso)) if stopwordsiso.has_lang(iso) else frozenset()

@@ -70,7 +70,7 @@ def test_a_script_names_one_of_the_languages_that_a_person_speaks():
         ("富士山", ["jp", "en"], "jp", False),  # its characters are Chinese, too
         ("富士山", ["de", "en"], "zh", True),
         ("一只狗在沙滩上", ["jp", "en"], "zh", True),  # simplified characters
-        ("perro", ["de", "en"], "en", False),  # one word of another language is not certain
+        ("perro", ["de", "en"], "de", False),  # one word of another language is not certain
         ("mbwa na mokili", ["ln", "en"], "ln", False),  # lingua does not know Lingala: these are no English words
         ("dog on the beach", ["ln", "en"], "en", False),
         ("A man is riding a horse on the beach.", ["de", "sk", "cs"], "en", True),
@@ -86,6 +86,31 @@ def test_a_language_is_one_that_the_person_speaks_unless_another_is_all_but_cert
     assert is_other == ("none of yours" in guess.sentence)
     if not is_other:
         assert {code for code, _ in guess.shares} <= set(among)
+
+
+@pytest.mark.parametrize(
+    ("text", "among", "language"),
+    [
+        ("babka", ["cs", "en"], "cs"),  # among all languages Malay, Somali or Indonesian
+        ("babka", ["sk"], "sk"),
+        ("anneanne", ["tr", "en"], "tr"),  # Irish
+        ("See", ["de"], "de"),  # Finnish
+        ("See", ["de", "en"], "de"),  # the English word is a stop word
+        ("Hut", ["de", "en"], "de"),
+        ("more", ["sk", "en"], "sk"),
+        ("plaz a more", ["cs", "en"], "cs"),
+        ("plaz a more", ["sk", "en"], "sk"),
+        ("chat", ["fr", "en"], "fr"),  # the first language of the person
+        ("chat", ["en", "fr"], "en"),
+        ("biển", ["vi", "en", "fr"], "vi"),
+        ("jabłko", ["de", "en"], "pl"),  # a letter that no language of the person has
+        ("a dog", ["de", "en"], "en"),
+        ("hat", ["en", "de"], "en"),
+    ],
+)
+def test_one_or_two_words_are_in_a_language_of_the_person(text, among, language):
+    (guess,) = guess_languages([text], SHIPPED, among)
+    assert guess.language == language
 
 
 @pytest.mark.parametrize("text", ["12:30 - 17", ""])
