@@ -47,6 +47,8 @@ SEEDS = (1, 2, 3)
 RATES = (2.4e-4, 9.6e-4, 3.84e-3, 1.536e-2)
 FACTOR = 4  # between neighbouring rates
 FURTHEST = 4  # rates added at most on one side
+# all rates that may be tried, ascending
+ALL_RATES = tuple(float(f"{RATES[0] * FACTOR**step:.4g}") for step in range(-FURTHEST, len(RATES) + FURTHEST))
 STEPS = 240
 # CPU seconds of one step of one run, on one core of an Intel Xeon with AMX, by placement; PEFT's methods in fp32
 STEP_SECONDS = {"head": 0.01, "top-2": 0.03, "top-4": 0.05, "all": 0.15, "embedding": 0.18, "fp32": 0.25}
@@ -128,16 +130,15 @@ def chosen_rate(scores: Mapping[float, float]) -> float:
 
 def next_rate(scores: Mapping[float, float]) -> float | None:
     """Return the rate to try beyond the best one if that is at an edge; None if it is inside, or too far out."""
-    best = chosen_rate(scores)
-    if best == min(scores):
-        further = best / FACTOR
-    elif best == max(scores):
-        further = best * FACTOR
+    place = ALL_RATES.index(chosen_rate(scores))
+    tried = {ALL_RATES.index(rate) for rate in scores}
+    if place == min(tried):
+        place -= 1
+    elif place == max(tried):
+        place += 1
     else:
         return None
-    further = float(f"{further:.4g}")
-    limits = min(RATES) / FACTOR**FURTHEST, max(RATES) * FACTOR**FURTHEST
-    return further if limits[0] * 0.99 <= further <= limits[1] * 1.01 else None
+    return ALL_RATES[place] if 0 <= place < len(ALL_RATES) else None
 
 
 def held_out_recall(result: TrainingResult) -> float:
@@ -148,11 +149,8 @@ def held_out_recall(result: TrainingResult) -> float:
 def scores_of(method: Method, results: Mapping[str, TrainingResult]) -> dict[str, dict[float, float]]:
     """Return the held-out recall of the runs with the first seed: language -> learning rate -> recall."""
     scores: dict[str, dict[float, float]] = {language: {} for language in LANGUAGES}
-    lowest, highest = min(RATES), max(RATES)
-    rates = [float(f"{lowest / FACTOR**step:.4g}") for step in range(FURTHEST, 0, -1)]
-    rates += [*RATES, *(float(f"{highest * FACTOR**step:.4g}") for step in range(1, FURTHEST + 1))]
     for language in LANGUAGES:
-        for rate in rates:
+        for rate in ALL_RATES:
             result = results.get(config_of(method, language, rate).run_id())
             if result is not None:
                 scores[language][rate] = held_out_recall(result)

@@ -37,6 +37,15 @@ def test_a_rate_at_an_edge_is_followed_by_the_next(methods):
     assert methods.next_rate({9.6e-4: 0.7, 3.84e-3: 0.8, 1.536e-2: 0.8}) is None
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rates_are_added_until_none_is_left(methods, sign):
+    scores = {rate: sign * rate for rate in methods.RATES}
+    while (rate := methods.next_rate(scores)) is not None:
+        assert rate not in scores
+        scores[rate] = sign * rate
+    assert len(scores) == len(methods.RATES) + methods.FURTHEST
+
+
 def test_no_chosen_rate_is_at_an_edge():
     for part, method, language, scores in cells():
         best = min(rate for rate in scores if scores[rate] == max(scores.values()))
