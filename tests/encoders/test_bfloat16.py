@@ -173,7 +173,8 @@ def test_runs_in_bf16_are_other_runs(small):
     assert theirs.run_id == make_config(small).run_id()
     losses = [[loss for _, loss in result.curve.loss] for result in (ours, theirs)]
     assert losses[0] != losses[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    # Single products err by half a step, either way, and the largest difference of these losses is 1.5 steps
+    assert losses[0] == pytest.approx(losses[1], rel=2 * STEP)
     assert ours.towers.text == theirs.towers.text
 
 

@@ -111,8 +111,12 @@ def test_shipped_heads(text, image):
     assert {"data", "seed", "settings", "score", "versions"} <= set(metadata)
     assert text.embedding_dim == image.embedding_dim
     texts = ["a dog runs on the grass", "two men on a roof", "a red bus in the city"]
-    norm = text.encode_text(texts, normalize=False).norm(dim=1).mean().item()
-    assert norm == pytest.approx(4, rel=0.2)  # the script's NORM, for its training captions
+    features = []
+    with text.head.register_forward_hook(lambda _, given, output: features.append(given[0])):
+        embeddings = torch.cat([text.encode_text([caption], normalize=False) for caption in texts])
+    with safe_open(HEADS, framework="pt") as file:
+        weight, bias = file.get_tensor("text_head.weight"), file.get_tensor("text_head.bias")
+    torch.testing.assert_close(embeddings, torch.cat(features) @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.weights
