@@ -6,7 +6,7 @@
 sentence-transformers trains with `MSELoss`, its loss for multilingual models: all parameters of the
 exported tower, or PEFT's LoRA of about pecl's number of parameters. All trainings have the same
 pairs and English embeddings, whose time is not counted. One learning rate each was tried; for all
-parameters it is that of the full fine-tuning in docs/effect.md. The rate rises over a tenth of the
+parameters it is that of the full fine-tuning in docs/results.md. The rate rises over a tenth of the
 steps and falls along half a cosine.
 
 The trainings alternate, pass by pass, so a slow phase of the machine slows all of them. The clock

@@ -19,7 +19,7 @@ bash scripts/grid_method1/de.sh
 echo "== report: 900 test captions before and after training, Polish and German; open this file in a browser"
 .venv/bin/pecl report results/quickstart results/grid_method1 --html results/quickstart/page
 cat <<'NEXT'
-== distillation on translated text gains more than few-shot training: docs/effect.md
+== distillation on translated text gains more than few-shot training: docs/results.md
 == next
   bash scripts/grid_method1/cs.sh               another language
   bash scripts/grid_method2/de.sh               another route

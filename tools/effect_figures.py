@@ -1,4 +1,4 @@
-"""The figure of docs/effect.md: share of the gap over pairs and parameters; `effect_tables.py` writes it."""
+"""The figure of docs/results.md: share of the gap over pairs and parameters; `effect_tables.py` writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recall against minutes in docs/effect.md: the table and the figure of `benchmarks/rivals.py`."""
+"""Recall against minutes in docs/results.md: the table and the figure of `benchmarks/rivals.py`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Generate tables and commands from the shipped results: docs/effect.md and results/measured/effect/README.md.
+"""Generate tables and commands from the shipped results: docs/results.md and results/measured/effect/README.md.
 
 python tools/effect_tables.py            print them as Markdown
 python tools/effect_tables.py --write    write them into both pages, between their marks, and draw img/effect
@@ -32,7 +32,7 @@ from pecl.report.selection.candidates import Candidate, chosen_candidates
 from pecl.report.selection.groups import intervals
 from pecl.results.result import Result
 
-PAGE = ROOT / "docs" / "effect.md"
+PAGE = ROOT / "docs" / "results.md"
 RUNS = ROOT / "results" / "measured" / "effect" / "README.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")

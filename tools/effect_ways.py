@@ -1,4 +1,4 @@
-"""The table of docs/effect.md that compares all methods; `effect_tables.py` writes it."""
+"""The table of docs/results.md that compares all methods; `effect_tables.py` writes it."""
 
 from __future__ import annotations
 

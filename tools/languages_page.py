@@ -1,7 +1,7 @@
-"""Generate the tables and the figure of docs/languages.md from results on XTD200 and GATITOS.
+"""Generate the tables and the figure of docs/language_results.md from results on XTD200 and GATITOS.
 
     python tools/languages_page.py            print them as Markdown
-    python tools/languages_page.py --write    write them into docs/languages.md and the list that it links to,
+    python tools/languages_page.py --write    write them into docs/language_results.md and the list that it links to,
                                                 and draw img/languages
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and
@@ -33,7 +33,7 @@ from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.selection.groups import BOOTSTRAP, intervals
 from pecl.results.result import OTHER_TEXT, Result
 
-PAGE = ROOT / "docs" / "languages.md"
+PAGE = ROOT / "docs" / "language_results.md"
 LIST = ROOT / "results" / "measured" / "languages" / "README.md"
 FIGURE = ROOT / "img" / "languages"
 FOLDER = "languages"

@@ -145,7 +145,7 @@ DISTIL_DEFAULTS: Mapping[str, Any] = {
 
 WITH_IMAGES: Mapping[str, Any] = {"image_weight": 0.003}  # with `--images`; see docs/distil.md
 
-# Least number of pairs, and schedule, from docs/effect.md. A head solved in closed form fits the
+# Least number of pairs, and schedule, from docs/results.md. A head solved in closed form fits the
 # noise of few pairs, so that starting from it costs more than it gains. Few pairs need more passes;
 # thousands of pairs use the closed form.
 _SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (

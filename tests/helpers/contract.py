@@ -1,4 +1,4 @@
-"""Every family, export and kind of adapter: what its own package embeds, opened as docs/interop.md shows."""
+"""Every family, export and kind of adapter: what its own package embeds, opened as docs/exports.md shows."""
 
 import tempfile
 from functools import cache

@@ -1,4 +1,4 @@
-"""docs/effect.md says what the shipped results say, and the runs behind it keep the rules that it states."""
+"""docs/results.md says what the shipped results say, and the runs behind it keep the rules that it states."""
 
 import re
 import shlex

@@ -104,7 +104,7 @@ SCRIPTS = [
     ("README.md", "readme_table", "PARTS"),
     ("docs/results.md", "results_tables", "PARTS"),
     ("results/measured/README.md", "results_tables", "MORE"),
-    ("docs/effect.md", "effect_tables", "PARTS"),
+    ("docs/results.md", "effect_tables", "PARTS"),
     ("results/measured/effect/README.md", "effect_tables", "OF_RUNS"),
     ("docs/languages.md", "languages_page", "PARTS"),
     ("results/measured/languages/README.md", "languages_page", "OF_LANGUAGES"),

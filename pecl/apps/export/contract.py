@@ -1,4 +1,4 @@
-"""The promise of every export: the package it is made for, used as in docs/interop.md, gives the tower's embeddings.
+"""The promise of every export: the package it is made for, used as in docs/exports.md, gives the tower's embeddings.
 
 When an export is written, its embeddings of the texts in `texts_for` are compared with the tower's.
 So are the embeddings of two pictures by a graph of ONNX; those of other packages are not compared.

@@ -1,4 +1,4 @@
-"""The recipes of docs/interop.md, run as the page has them with the real packages; towers are tiny."""
+"""The recipes of docs/tools.md, run as the page has them with the real packages; towers are tiny."""
 
 import re
 import types
@@ -17,7 +17,7 @@ from pecl.adapters.formats.files import merge_adapter
 from pecl.apps.serving.models import Models
 from pecl.cli import main
 
-PAGE = (ROOT / "docs" / "interop.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "tools.md").read_text("utf-8")
 PHOTOGRAPHS, QUERY = 9, "pes na pláži"
 
 
@@ -31,7 +31,7 @@ def recipe(heading, kind="python"):
 def run(heading, **given):
     """Run a recipe in the current folder, and return its names."""
     names = {**given}
-    exec(compile(recipe(heading), f"docs/interop.md, {heading}", "exec"), names)
+    exec(compile(recipe(heading), f"docs/tools.md, {heading}", "exec"), names)
     return types.SimpleNamespace(**names)
 
 
@@ -98,7 +98,7 @@ def test_langchain(embedded, monkeypatch):
     code = recipe("LangChain")
     with running(make_service(models)) as address:
         names = {}
-        exec(compile(code.replace("http://127.0.0.1:8000", address), "docs/interop.md, LangChain", "exec"), names)
+        exec(compile(code.replace("http://127.0.0.1:8000", address), "docs/tools.md, LangChain", "exec"), names)
         many = names["server"].embed_documents([f"věta {i}" for i in range(40)])
     (text, score), (_, second) = ((document.page_content, score) for document, score in names["found"])
     assert text == QUERY

@@ -26,13 +26,13 @@ def exported(tmp_path_factory):
 def test_the_snippet_of_the_page_gives_our_similarities(exported, tmp_path, monkeypatch, capsys):
     """A fresh model is in training mode: without `eval` its dropout would change both."""
     folder, merged, image = exported
-    page = (ROOT / "docs" / "interop.md").read_text("utf-8")
+    page = (ROOT / "docs" / "exports.md").read_text("utf-8")
     (snippet,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "open_clip" in block)
     (tmp_path / "oc-cs").symlink_to(folder)
     pictures()[0].save(tmp_path / "dog.jpg", quality=95)
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
-    exec(compile(snippet, "docs/interop.md", "exec"), namespace)
+    exec(compile(snippet, "docs/exports.md", "exec"), namespace)
     texts = merged.encode_text(["pes na pláži", "kočka na okně"])
     ours = texts @ image.encode_image(tmp_path / "dog.jpg").T
     torch.testing.assert_close(namespace["query"] @ namespace["photograph"].T, ours, rtol=0, atol=1e-5)
