@@ -22,7 +22,7 @@ import numpy as np
 from effect_figures import by_size, gap_of, parameters, write_figures
 from effect_rivals import rivals_table, write_rivals
 from effect_ways import ways_table
-from marked import ROOT, complete, main, table, trained
+from marked import ROOT, complete, main, per_cent, table, trained
 
 from pecl.adapters.ready import ready_adapters
 from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml, schedule_for
@@ -113,7 +113,7 @@ def gap_table() -> str:
             f"{candidate.mean:.3f}",
             with_interval(candidate),
             f"{candidate.mean_recall:.3f}",
-            f"{share(candidate):.2f}",
+            per_cent(share(candidate)),
             f"{candidate.config.epochs} at {candidate.config.lr:g}" if "gradient" in candidate.config.solvers else "",
             f"{parameters(candidate):,}",
             str(len(candidate.seeds)),
@@ -176,7 +176,7 @@ def text_table() -> str:
         gain, (low, high) = (after - before).mean(), intervals([after - before])[0]
         share = gain / (1 - before.mean())
         texts = f"{before.mean():.3f}", f"{after.mean():.3f}", f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]"
-        rows.append([code, *texts, f"{share:.2f}"])
+        rows.append([code, *texts, per_cent(share)])
 
     for name, measure, group in (
         ("mean", mean, chosen),
@@ -242,13 +242,13 @@ def ceilings_table() -> str:
 
 
 def english_table() -> str:
-    """Tabulate English captions through the plain tower and through adapters of other languages."""
+    """Tabulate English captions through the base encoder and through adapters of other languages."""
     rows = []
     for result in complete("effect/english_through"):
         weights = result.config.weights
         if weights is not None and result.data.files["weights"] != sha256_file(ROOT / weights):
             raise SystemExit(f"{weights}: another adapter is shipped; run its command in {RUNS} again")
-        name = "plain tower" if weights is None else _language_of(weights)
+        name = "no adapter" if weights is None else _language_of(weights)
         stage = result.stages[-1]
         rows.append([name, f"{result.recall(stage=stage):.3f}", f"{mean_recall(result, stage):.3f}"])
 
@@ -272,12 +272,12 @@ def variants_table(*folders: str) -> str:
             str(len(candidate.seeds)),
             f"{candidate.mean:.3f}",
             f"{candidate.mean_recall:.3f}",
-            f"{share(candidate):.2f}",
+            per_cent(share(candidate)),
             "" if candidate is usual else share_difference(candidate, usual),
         ]
         for candidate in (usual, *variants)
     ]
-    head = "change,parameters,seeds,R@1,mean R,share of the gap,minus the default's [95 %]"
+    head = "change,parameters,seeds,R@1,mean R,share of the gap,points less the default [95 %]"
 
     return table(head.split(","), rows)
 
@@ -313,7 +313,7 @@ def share_difference(candidate: Candidate, usual: Candidate) -> str:
     more = more - starts
     low, high = intervals([more])[0]
 
-    return f"{more.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{100 * more.mean():+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"
 
 
 def commands(runs: Sequence[Result]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from effect_figures import by_size, gap_of, parameters
-from marked import table, trained
+from marked import per_cent, table, trained
 
 from pecl.config.routes import ROUTES
 from pecl.report.selection.candidates import Candidate, chosen_candidates
@@ -34,7 +34,7 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) ->
 
     Args:
         distilled: candidates trained on text and measured on the pool's photographs.
-        ceilings: candidates whose queries are translations into English, by the plain tower.
+        ceilings: candidates whose queries are translations into English, without an adapter.
     """
     ways = _ways(distilled, ceilings)
     # the same language and precision with original captions; their gap to English is that of
@@ -56,8 +56,8 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) ->
             if way.is_trained
             else (candidate.zero_shot, candidate.mean_recall_before)
         )
-        share = round((first - start.zero_shot) / gap_of(start), 2) + 0.0  # no -0.00
-        return f"{first:.3f} / {recall:.3f} / {share:.2f}"
+        share = (first - start.zero_shot) / gap_of(start)
+        return f"{first:.3f} / {recall:.3f} / {per_cent(share)}"
 
     rows = []
     for way in ways:
@@ -80,7 +80,7 @@ def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list
 
     closed = [candidate for candidate in distilled if candidate.config.solver == "closed-form"]
     return [
-        Way("plain tower", _by_language(distilled), is_trained=False),
+        Way("base encoder, no adapter", _by_language(distilled), is_trained=False),
         *(Way(f"route {name}", by_route[name]) for name in ROUTES if name not in translated),
         Way("only closed form", _by_language(sorted(closed, key=_pairs))),
         *(Way("distilled", _by_language(group)) for _, group in sorted(sizes.items())),

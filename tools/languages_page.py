@@ -22,7 +22,7 @@ import numpy as np
 from languages_budgets import BUDGETS
 from languages_spellings import AS_TYPED, RESTORED, SPELLED, TESTS
 from languages_tokens import TOKENS
-from marked import MEASURED, ROOT, complete, main, table
+from marked import MEASURED, ROOT, complete, main, per_cent, table
 from typed_texts import AS_WRITTEN, SPELLINGS
 
 from pecl.adapters.ready import ready_adapters, ready_results
@@ -54,7 +54,7 @@ class Row:
     Attributes:
         code: its code.
         training: the JSON of the result of its adapter's training.
-        before: hits of the plain tower, (N,) of 0, .5 and 1.
+        before: hits of the base encoder, (N,) of 0, .5 and 1.
         after: hits with the adapter, (N,).
     """
 
@@ -135,16 +135,19 @@ def summary() -> str:
     lines = [
         f"- {len(rows)} languages, {' or '.join(f'{size:,}' for size in sizes)} captions each. The interval of the "
         f"gain lies above zero in {above} and below zero in {below}.",
-        f"- Mean R@1 over languages (standard deviation in brackets): {_before_and_after(rows)}.",
+        f"- Mean R@1 over languages (standard deviation in parentheses): {_before_and_after(rows)}.",
     ]
 
-    for words, is_in in (("In the tower's pretraining (CC-100)", True), ("Not in its pretraining", False)):
+    for words, is_in in (
+        ("In the encoder's pre-training data (CC-100)", True),
+        ("Not in its pre-training data", False),
+    ):
         group = [row for row in rows if row.pretrained == is_in]
         if group:
             shares = [row.share for row in group]
             lines.append(
                 f"- {words}: {len(group)} languages, {_before_and_after(group)}; share of the gap "
-                f"{np.mean(shares):.2f} on average, {min(shares):.2f} at least."
+                f"{per_cent(np.mean(shares))} on average, {per_cent(min(shares))} at least."
             )
 
     return "\n".join(lines) + f"\n\n![R@1 of each language before and after](../img/languages/{NAME}.png)"
@@ -160,9 +163,9 @@ def people() -> str:
     recalls = np.array([row.people for row in rows]).round(9)
     gains = recalls[:, 1] - recalls[:, 0], np.array([row.gain for row in rows])
     lines = [
-        f"- {len(rows)} languages: R@1 of 99 sentences of SIB-200 (split `dev`), mean of both "
-        f"directions: {recalls[:, 0].mean():.3f} before, {recalls[:, 1].mean():.3f} after; "
-        f"{int((gains[0] < 0).sum())} below the plain tower, by {max(0, -gains[0].min()):.3f} at most."
+        f"- {len(rows)} languages: R@1 of 99 human-translated sentences of SIB-200 (split `dev`), mean of "
+        f"both directions: {recalls[:, 0].mean():.3f} before, {recalls[:, 1].mean():.3f} after; "
+        f"{int((gains[0] < 0).sum())} below the base encoder, by {max(0, -gains[0].min()):.3f} at most."
     ]
 
     if len(rows) > 2:
@@ -184,8 +187,8 @@ def _without_captions() -> list[str]:
 
     return [
         f"- {len(rows)} further languages have no captions here and learned from words of GATITOS: {len(ready)} have a "
-        f"ready adapter; in the others it does not help. R@1 of held-out words that find the English ones, mean of the "
-        f"{len(ready)} (standard deviation in brackets): {_before_and_after(ready)}."
+        f"ready adapter; in the others an adapter did not help. R@1 of held-out words that find the English ones, mean of "
+        f"the {len(ready)} (standard deviation in parentheses): {_before_and_after(ready)}."
     ]
 
 
@@ -198,14 +201,10 @@ def unknown() -> str:
     """List the languages in whose captions the tokenizer does not know some pieces."""
     shares_of = {code: row["unknown"] for code, row in load_json(TOKENS).items() if row["unknown"] >= LEAST_UNKNOWN}
     shares = [
-        f"{language_name(code)} {_percent(shares_of[code])}"
+        f"{language_name(code)} {per_cent(shares_of[code])}"
         for code in sorted(shares_of, key=lambda code: -shares_of[code])
     ]
     return f"Unknown pieces in the captions of `xtd200`: {', '.join(shares)}; below 1 % elsewhere."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def all_languages() -> str:
@@ -242,7 +241,7 @@ def _names(row: Row) -> list[str]:
 def _recalls(row: Row) -> list[str]:
     low, high = row.interval
     gain = f"{row.gain:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return [f"{row.before.mean():.3f}", f"**{row.after.mean():.3f}**", gain, f"{row.share:.2f}"]
+    return [f"{row.before.mean():.3f}", f"**{row.after.mean():.3f}**", gain, per_cent(row.share)]
 
 
 def _size(row: Row) -> str:
@@ -289,13 +288,11 @@ def weakest() -> str:
             f"{row.after.mean():.3f}",
             "yes" if row.pretrained else "no",
             f"{tokens[row.code]['tokens']:.0f}",
-            _percent(tokens[row.code]["unknown"]),
+            per_cent(tokens[row.code]["unknown"]),
         ]
         for row in rows
     ]
-    return table(
-        ["language", "script", "zero-shot", "adapted", "in the pretraining", "tokens", "unknown tokens"], texts
-    )
+    return table(["language", "script", "zero-shot", "adapted", "in pre-training", "tokens", "unknown tokens"], texts)
 
 
 def spellings() -> str:
@@ -344,7 +341,7 @@ def budgets() -> str:
             np.array([[seed[name] for seed in seeds] for seeds in measures]) for name in ("before", "after", "seconds")
         )
         seeds = after.mean(axis=0)
-        spread = f" ({seeds.min():.3f} to {seeds.max():.3f})" if len(seeds) > 1 else ""
+        spread = f" [{seeds.min():.3f}, {seeds.max():.3f}]" if len(seeds) > 1 else ""
         steps = _trained(budget)
         if "gradient" in steps:
             steps += f" in batches of {budget['batch_size']} at {budget['lr']:g}"
@@ -364,7 +361,7 @@ def draw(rows: Sequence[Row]) -> Plot:
     rows = sorted(rows, key=lambda row: (row.before.mean(), row.code))
     length = -(-len(rows) // _COLUMNS)
     caption = (
-        "Mean R@1 of both directions, text against text, on XTD200: light points are the plain tower, dark points the "
+        "Mean R@1 of both directions, text against text, on XTD200: light points are the base encoder, dark points the "
         f"language's adapter. † not in the tower's pretraining. Gains: {BOOTSTRAP}; a grey line includes zero."
     )
     figure, axes = panels(length * _INCHES + 0.4, caption, columns=_COLUMNS, width=7.2)

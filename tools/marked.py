@@ -39,10 +39,15 @@ def filled(page: str, parts: Parts) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table with numbers aligned to the right."""
     rows = [list(row) for row in rows]
-    numbers = [all(re.match(r"[-+*.\d]|$", row[column]) for row in rows) for column in range(len(head))]
+    numbers = [all(re.match(r"[-+*.\d<[]|$", row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
         f"| {' | '.join(row)} |" for row in [head, ["---:" if is_number else "---" for is_number in numbers], *rows]
     )
+
+
+def per_cent(share: float, digits: int = 0) -> str:
+    """Format a share as per cent, as documents write it."""
+    return f"{100 * round(share, digits + 2) + 0.0:.{digits}f} %"  # no -0 %
 
 
 def trained(folder: str) -> list[TrainingResult]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import methods
 import numpy as np
-from marked import ROOT, complete, main, table
+from marked import ROOT, complete, main, per_cent, table
 from methods import LANGUAGES, PLAN, SEEDS, Method
 
 from pecl.errors import not_none
@@ -123,12 +123,12 @@ def progress() -> str:
 
 
 def plain_recall(language: str) -> float:
-    """Return R@1 of the plain tower."""
+    """Return R@1 of the base encoder."""
     return rows("main")[0].results[language][0].recall(stage="zero_shot")
 
 
 def english_recall() -> float:
-    """Return R@1 of English with the plain tower on the same photographs."""
+    """Return R@1 of English with the base encoder on the same photographs."""
     run = rows("main")[0].results[LANGUAGES[0]][0]
     english = find_english(complete("."), group_of(run), run.config.precision)
     return not_none(english, "a result of English").recall(stage="zero_shot")
@@ -166,7 +166,7 @@ def _base_name(base: Row) -> str:
 
 
 def _p(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0")
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def english_loss(row: Row) -> str:
@@ -189,7 +189,7 @@ def main_table() -> str:
     if not compared:
         return "No row is complete yet."
     plain = ", ".join(f"{code} {plain_recall(code):.3f}" for code in LANGUAGES)
-    note = f"Plain tower: {plain}. English with the plain tower: {english_recall():.3f}."
+    note = f"Base encoder: {plain}; English {english_recall():.3f}."
     returned = sum(row.returned_initial for row in compared)
     runs = len(compared) * len(LANGUAGES) * len(SEEDS)
     note += f" {returned} of the {runs} runs returned their initial weights."
@@ -221,7 +221,7 @@ def seed_table() -> str:
         deviations = [np.std([run.recall() for run in row.results[code]], ddof=1) for code in LANGUAGES]
         gaps = [english_recall() - plain_recall(code) for code in LANGUAGES]
         shares = [(row.recall(code) - plain_recall(code)) / gap for code, gap in zip(LANGUAGES, gaps, strict=True)]
-        body.append([_row_name(row), *(f"{value:.4f}" for value in deviations), *(f"{share:.2f}" for share in shares)])
+        body.append([_row_name(row), *(f"{value:.4f}" for value in deviations), *map(per_cent, shares)])
     return table(["row", *(f"SD {code}" for code in LANGUAGES), *(f"share {code}" for code in LANGUAGES)], body)
 
 
@@ -248,10 +248,10 @@ def rate_table(parts: Sequence[str] = methods.PARTS) -> str:
 
 @styled
 def draw(shown: Sequence[Row]) -> Plot:
-    """Draw R@1 of each row in each language, less that of the plain tower, and the mean with its interval."""
+    """Draw R@1 of each row in each language, less that of the base encoder, and the mean with its interval."""
     caption = (
-        "Gain in mean R@1 of both directions over the plain tower on 900 photographs: the mean of three languages with "
-        "its 95 % interval by a bootstrap over languages, seeds and photographs, and each language as a dot."
+        "Gain in mean R@1 of both directions over the base encoder on 900 photographs: the mean of three languages "
+        "with its 95 % interval by a bootstrap over languages, seeds and photographs, and each language as a dot."
     )
     figure, (axis,) = panels(_ROW * len(shown) + 0.7, caption, columns=1, width=5.5)
     plain = {code: shown[0].results[code][0].hits("zero_shot")[None] for code in LANGUAGES}  # (1, N)
@@ -265,7 +265,7 @@ def draw(shown: Sequence[Row]) -> Plot:
     names = [f"{row.method.name}, {row.method.placement}" for row in reversed(shown)]
     axis.set_yticks(range(len(shown)), names, fontsize=7)
     axis.axvline(0, color=GREY, linewidth=0.8)
-    axis.set(xlabel="gain in R@1 over the plain tower", ylim=(-0.7, len(shown) - 0.3))
+    axis.set(xlabel="gain in R@1 over the base encoder", ylim=(-0.7, len(shown) - 0.3))
     axis.legend(loc="lower right")
     runs = sorted(run.run_id for row in shown for of_language in row.results.values() for run in of_language)
     return Plot("methods", "Methods", caption, tuple(runs), figure)

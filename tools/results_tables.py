@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import mean
 
-from marked import ROOT, complete, main, table, trained
+from marked import ROOT, complete, main, per_cent, table, trained
 
+from pecl.errors import not_none
 from pecl.language.languages import ENGLISH
 from pecl.report.selection.candidates import Candidate, chosen_candidates
-from pecl.report.selection.groups import intervals
+from pecl.report.selection.groups import group_of, intervals
 from pecl.report.significance import holm, sign_flip_p
-from pecl.report.tables.disparity import english_of
+from pecl.report.tables.disparity import find_english
 from pecl.report.tables.scores import COMPARISONS
-from pecl.results.result import Result
+from pecl.results.result import Result, TrainingResult
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
 PAGE = ROOT / "docs" / "results.md"
 TABLES = ROOT / "results" / "measured" / "README.md"
 LANGUAGES = ("cs", "de", "fr")
-STUDIES = {"distillation": "distill", "all of the text": "full_data"}
 
 
 def score(value: float) -> str:
@@ -40,19 +39,19 @@ def mean_and_std(mean: float, std: float) -> str:
 def with_interval(gains: Sequence) -> list[str]:
     """Format the mean of each array (N,) of gains per test item, with its interval."""
     return [
-        f"{own.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        f"{own.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
         for own, (low, high) in zip(gains, intervals(gains).tolist(), strict=True)
     ]
 
 
 def zero_shot_table() -> str:
-    """Tabulate the plain tower's recall in both directions."""
+    """Tabulate the base encoder's recall in both directions."""
     results = sorted(complete("zero_shot"), key=lambda result: -result.recall())
     rows = []
     for result, (low, high) in zip(results, intervals([one.hits() for one in results]).tolist(), strict=True):
         both = [result.measured().directions[name].recall for name in DIRECTIONS["images"]]
         recalls = [" / ".join(score(own[k]) for k in RECALL_AT) for own in both]
-        rows.append([result.config.language, *recalls, score(result.recall()), f"{low:.3f} to {high:.3f}"])
+        rows.append([result.config.language, *recalls, score(result.recall()), f"[{low:.3f}, {high:.3f}]"])
 
     head = ["", "image to text R@1 / 5 / 10", "text to image R@1 / 5 / 10", "mean R@1", "interval"]
     return table(head, rows)
@@ -64,25 +63,21 @@ def candidates() -> dict[tuple[str, str], Candidate]:
 
 
 def routes_table() -> str:
-    """Tabulate the routes that search with the language's captions, and distillation on two amounts of text."""
+    """Tabulate the routes that search with the language's captions."""
     found = candidates()
     routes = ("baseline1", "method1", "method2")
-    more = {name: {one.language: one for one in chosen_candidates(trained(f))} for name, f in STUDIES.items()}
-
     rows = []
     for language in (*LANGUAGES, ENGLISH):
         own = [found.get((language, route)) for route in routes]
-        distilled = [by_language.get(language) for by_language in more.values()]
         rows.append(
             [
                 language,
                 score(next(one for one in own if one).zero_shot),
                 *(mean_and_std(one.mean, one.std) if one else "" for one in own),
-                *(f"**{score(one.mean)}**, {with_interval([one.gains])[0]}" if one else "" for one in distilled),
             ]
         )
 
-    return table(["", "zero-shot", *routes, *more], rows)
+    return table(["", "zero-shot", *routes], rows)
 
 
 def translated_table() -> str:
@@ -110,55 +105,56 @@ def routes_sentences() -> str:
     corrected = holm([sign_flip_p(values) for values in differences])
     left = [p for p in corrected if p < 0.05]
     largest = max(found.values(), key=lambda one: one.mean - one.zero_shot)
-    closed = [share(one) for one in chosen_candidates(trained("distill"))]
-    all_of_it = [share(one) for one in chosen_candidates(trained("full_data"))]
 
     return (
         f"{_number(len(above))} of {len(pairs)} paired differences between an aligned route and its baseline "
         f"{'has' if len(above) == 1 else 'have'} an interval above zero; after Holm's correction "
         f"{_number(len(left)).lower()} of them {'differ' if len(left) > 1 else 'differs'} from zero at the level of "
         f"0.05 (smallest corrected p {min(corrected):.2g}). The largest gain of a route over zero-shot is "
-        f"{with_interval([largest.gains])[0]}, by {largest.route} in {largest.language}. Distillation closes "
-        f"{min(closed):.0%} to {max(closed):.0%} of the gap to English, on average {mean(closed):.0%}. On all of the "
-        f"text it closes {mean(all_of_it):.0%}.".replace("%", " %")
+        f"{with_interval([largest.gains])[0]}, by {largest.route} in {largest.language}."
     )
-
-
-def share(one: Candidate) -> float:
-    """Return the share of the gap to English, in mean R@1, that a candidate closes."""
-    english = english_of(one, trained("routes"))
-    if english is None:
-        raise ValueError("results/measured/routes: expected a result of English")
-    return (one.mean - one.zero_shot) / (english.recall(stage="zero_shot") - one.zero_shot)
 
 
 def _number(count: int) -> str:
     return ("None", "One", "Two")[count] if count < 3 else str(count)
 
 
-def full_data_table() -> str:
-    """Tabulate distillation on all of the text, one row per learning rate."""
-    runs = sorted(trained("full_data"), key=lambda run: (run.config.language, run.config.lr))
+def share(run: TrainingResult) -> float:
+    """Return the share of the gap to English, in mean R@1, that a training closes."""
+    english = not_none(find_english(trained("routes"), group_of(run), run.config.precision), "a result of English")
+    before = run.recall(stage="zero_shot")
+    return (run.recall(stage="best") - before) / (english.recall(stage="zero_shot") - before)
+
+
+def text_route_table() -> str:
+    """Tabulate a route on translated text alone, by language, amount of text and learning rate."""
+    runs = [*trained("distill"), *trained("full_data")]
+    runs.sort(key=lambda run: (run.config.language, run.data.split["train"], run.config.lr))
     rows = [
         [
             run.config.language,
+            f"{run.data.split['train']:,}",
             f"{run.config.lr:g}",
             score(run.recall("val", "best")),
             score(run.recall(stage="zero_shot")),
             f"**{score(run.recall(stage='best'))}**",
             gained,
+            per_cent(share(run)),
             *(score(run.measured(stage=stage).mean_recall) for stage in ("zero_shot", "best")),
         ]
         for run, gained in zip(runs, with_interval([run.gains for run in runs]), strict=True)
     ]
-    head = ["", "lr", "validation", "zero-shot", "trained", "gain", "R@1, 5, 10 before", "after"]
-    return table(head, rows)
+    head = ",pairs,lr,validation,zero-shot,trained,gain [95 %],share of the gap,mean R before,after"
+    return table(head.split(","), rows)
 
 
 def text_to_text_table() -> str:
-    """Tabulate R@1 from target to English on XTD10, with and without the linear layer."""
+    """Tabulate R@1 of captions against English captions on XTD10, with and without the linear layer."""
     kept = {name: complete(f) for name, f in (("mini", "xtd10"), ("mini-pooled", "xtd10_pooled"))}
-    found = {name: {run.config.language: _to_english(run) for run in own if _plain(run)} for name, own in kept.items()}
+    found = {
+        name: {run.config.language: float(run.hits().mean()) for run in own if _plain(run)}
+        for name, own in kept.items()
+    }
     order = sorted(found["mini"], key=lambda language: -found["mini"][language])
     rows = [[name, *(score(own[language]) for language in order)] for name, own in found.items()]
     return table(["text tower", *order], rows)
@@ -166,10 +162,6 @@ def text_to_text_table() -> str:
 
 def _plain(run: Result) -> bool:
     return run.kind == "evaluate" and run.config.language != ENGLISH
-
-
-def _to_english(run: Result) -> float:
-    return run.measured().directions["text_to_english"].recall[1]
 
 
 def pairs_table() -> str:
@@ -187,7 +179,7 @@ def pairs_table() -> str:
         ]
         for run, gained in zip(runs, with_interval([run.gains for run in runs]), strict=True)
     ]
-    return table(["data set", "language", "pairs", "zero-shot", "trained", "gain"], rows)
+    return table(["data set", "language", "pairs", "zero-shot", "trained", "gain [95 %]"], rows)
 
 
 def adapters_table() -> str:
@@ -244,7 +236,7 @@ PARTS = {
     "text to text": text_to_text_table,
     "pairs of texts": pairs_table,
 }
-MORE = {"full data": full_data_table, "adapters": adapters_table, "topmost layers": topmost_table}
+MORE = {"text alone": text_route_table, "adapters": adapters_table, "topmost layers": topmost_table}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import screening
-from marked import MEASURED, ROOT, complete, main, table
+from marked import MEASURED, ROOT, complete, main, per_cent, table
 from screening_figure import Point, draw
 
 from pecl.errors import not_none
@@ -124,14 +124,14 @@ def share_table() -> str:
     """Tabulate the share of the gap: the mean of all languages, a comparison with `BASE`, and each language."""
     clear = clear_differences(rows())
     head = ["method", "parameters", "lr", f"mean of {len(languages())}", f"better / worse than `{BASE}`"]
-    head += languages()
+    head += [f"{code}, % [95 %]" for code in languages()]
 
     body = []
     for row in rows():
         if not row.is_complete:
             body.append([_name(row), *["failed"] * (len(head) - 1)])
             continue
-        fields = [_name(row), f"{row.parameters:,}", f"{row.first.config.lr:g}", f"{row.mean_share:.3f}"]
+        fields = [_name(row), f"{row.parameters:,}", f"{row.first.config.lr:g}", per_cent(row.mean_share, 1)]
         signs = [sign for (name, _), sign in clear.items() if name == row.method.name]
         fields.append("" if row.method.name == BASE else f"{signs.count(1)} / {signs.count(-1)}")
         body.append([*fields, *(_share(row.results[code]) if code in row.results else "" for code in languages())])
@@ -178,7 +178,7 @@ def _name(row: Row, budget: str = screening.BUDGETS[0]) -> str:
 
 def _share(result: Result) -> str:
     low, high = share_interval(result)
-    return f"{share(result):.2f} [{low:.2f}, {high:.2f}]"
+    return f"{100 * share(result):.0f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def seed_table() -> str:
@@ -195,7 +195,7 @@ def seed_table() -> str:
         for language in several:
             shares = [share(result) for result in row.seeds.get(language, [])]
             is_measured = len(shares) == seeds[language]
-            cells += [f"{np.mean(shares):.3f}", f"{np.std(shares, ddof=1):.3f}"] if is_measured else ["", ""]
+            cells += [per_cent(np.mean(shares), 1), per_cent(np.std(shares, ddof=1), 1)] if is_measured else ["", ""]
         body.append([_name(row), *cells])
     return table(head, body)
 
@@ -206,7 +206,7 @@ def _most_seeds(language: str) -> int:
 
 
 def plain_table() -> str:
-    """Tabulate the plain tower."""
+    """Tabulate the base encoder."""
     measures = load_json(FOLDER / "measures.json")
     body = []
     for language in languages():
@@ -217,8 +217,8 @@ def plain_table() -> str:
             plain = result.recall(stage="zero_shot")
             name = language_name(language)
             body.append([name, gallery, f"{plain:.3f}", f"{plain + gap(result):.3f}", f"{sentences:.3f}"])
-    english = f"R@1 of the 250 English captions with the plain tower: {measures['plain']['english']:.3f}."
-    head = ["language", "gallery", "R@1 of the plain tower", "R@1 of English", "sentences"]
+    english = f"R@1 of the 250 English captions with the base encoder: {measures['plain']['english']:.3f}."
+    head = ["language", "gallery", "R@1 of the base encoder", "R@1 of English", "sentences"]
     return f"{table(head, body)}\n\n{english}"
 
 
@@ -278,7 +278,7 @@ def comparison_table(folder: Path, other: str) -> str:
                 f"{result.recall():.3f}",
                 _share(result),
                 signs[clear.get((row.method.name, screening.FIRST), 0)],
-                f"{main_shares[row.method]:.2f}",
+                per_cent(main_shares[row.method]),
                 f"{result.recall(OTHER_TEXT, 'best'):.3f}",
             ]
         )
@@ -287,7 +287,7 @@ def comparison_table(folder: Path, other: str) -> str:
         "parameters",
         "lr",
         "R@1",
-        "share of the gap",
+        "share of the gap, % [95 %]",
         f"than `{BASE}`",
         f"share with {other}",
         "sentences",
@@ -316,7 +316,7 @@ PARTS = {
     "seeds": seed_table,
     "costs": cost_table,
     "rates": rate_table,
-    "budget": partial(comparison_table, MORE_PARAMETERS, ".05 %"),
+    "budget": partial(comparison_table, MORE_PARAMETERS, "0.05 %"),
     "pairs": partial(comparison_table, MORE_PAIRS, "757 pairs"),
 }
 

@@ -56,8 +56,8 @@ FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # has a variant 
 
 
 def on_config(config: Any) -> Any:
-    """Add pages that neither the nav nor `not_in_nav` names at the end of the guides."""
-    named = set(re.findall(r"[\w-]+\.md", f"{config['nav']} {config['not_in_nav']}"))
+    """Add pages that the nav does not name at the end of the guides."""
+    named = set(re.findall(r"[\w-]+\.md", str(config["nav"])))
     (guides,) = [section["Guides"] for section in config["nav"] if "Guides" in section]
     for path in sorted((ROOT / "docs").glob("*.md")):
         if path.name not in named:
