@@ -187,8 +187,8 @@ def _without_captions() -> list[str]:
 
     return [
         f"- {len(rows)} further languages have no captions here and learned from words of GATITOS: {len(ready)} have a "
-        f"ready adapter; in the others an adapter did not help. R@1 of held-out words that find the English ones, mean of "
-        f"the {len(ready)} (standard deviation in parentheses): {_before_and_after(ready)}."
+        f"ready adapter; in the others an adapter did not help. R@1 of held-out words that find the English ones, mean "
+        f"of the {len(ready)} (standard deviation in parentheses): {_before_and_after(ready)}."
     ]
 
 

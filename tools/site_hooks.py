@@ -114,4 +114,4 @@ def api() -> str:
     """Return a directive of mkdocstrings for each public name, in alphabetical order."""
     import pecl
 
-    return "\n\n".join(f"::: {module}.{name}" for name, module in sorted(pecl._PUBLIC.items()))
+    return "\n\n".join(f"::: {module}.{name}" for name, module in sorted(pecl._MODULES.items()))
