@@ -41,7 +41,7 @@ from pecl.files import write_json
 from pecl.machine import BF16, FP32, peak_memory_mb
 
 BATCH = 64  # captions
-PHOTOGRAPHS = 4  # in a batch
+PHOTOGRAPHS = 4  # in a batch of the other ways
 QUERIES = 15
 LANGUAGES = ("cs", "de")
 CAPTIONS = 800  # of each language, at most
@@ -77,7 +77,7 @@ def by_pecl(**options: str) -> tuple[EmbedText, EmbedImages]:
         bank.encode_text(texts, language=[language_of[text] for text in texts])
 
     def encode_images(pixels: torch.Tensor) -> None:
-        for batch in pixels.split(PHOTOGRAPHS):
+        for batch in pixels.split(image.default_batch_size):
             image.encode_pixels(batch)
 
     language_of = {text: language for language in LANGUAGES for text in captions_of(language)}
@@ -205,7 +205,7 @@ def measure(way: str, folder: Path, captions: int, photographs: int, threads: in
         per_second = len(texts) / seconds(lambda: embed_text(texts))
 
     if embed_images is not None:
-        embed_images(pixels[:PHOTOGRAPHS])
+        embed_images(pixels[:16])  # batches of every shape
         photographs_per_second = len(pixels) / seconds(lambda: embed_images(pixels))
 
     return Speed(per_second, query, photographs_per_second, peak_memory_mb(torch.device("cpu")))
