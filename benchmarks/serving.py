@@ -1,16 +1,16 @@
 """Value of batching requests: `python benchmarks/serving.py [--json]`, under two minutes.
 
-A server with the mini towers and adapters of 12 languages runs in its own process. Clients request
-one caption of `scenes` at a time, in alternating languages, over connections that stay open:
+A server with the mini text tower and the ready adapters of 12 languages runs in its own process. Clients request one
+caption of `scenes` at a time, in alternating languages, over connections that stay open:
 
-- throughput: 64 clients at once, compared with one that waits for each answer;
-- latency: the time of a request among 64 and by itself;
-- equality: the largest difference between the answer to a request among 63 others and by itself.
+- throughput: 32 clients at once, compared with one that waits for each answer;
+- latency: the time of a request among 32 and by itself;
+- equality: the largest difference between the answer to a request among 31 others and by itself.
+
+The environment variables PECL_BACKEND and PECL_PRECISION choose the backend and the precision of the server.
 
 `--passes` counts the CPU seconds of one mixed pass, of one pass per request and of the plain tower,
 without a server.
-
-The adapters are random: neither time nor equality depends on their training.
 """
 
 from __future__ import annotations
@@ -23,47 +23,36 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from figures import fastest
 
-from pecl.adapters.adapter import attach
-from pecl.adapters.formats.files import AdapterFile
-from pecl.adapters.spec import parse_adapter
+from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.ready import ready_adapters
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.server import serve
 from pecl.apps.serving.service import Service
 from pecl.apps.serving.sockets import open_socket
+from pecl.backends.loading import load_text_encoder
 from pecl.data.scenes import load_scenes, scene_languages
-from pecl.encoders.loading.mini import load_mini_text
 
-CLIENTS = 64
-SPEC = "lora"
+CLIENTS = 32
 CODES = [code for code in scene_languages() if code != "en"] + ["nl"]  # 12; the last uses German captions
 
 
 def models() -> Models:
-    """Return the mini text tower with 12 adapters of random parameters."""
-    tower = load_mini_text()
-    adapter = attach(tower, parse_adapter(SPEC), seeds=range(len(CODES)))
-    generator = torch.Generator().manual_seed(0)
-    for parameter in adapter.parameters():
-        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
-
-    states = [adapter.slot_state(slot) for slot in range(len(CODES))]
-    adapter.remove()
+    """Return the mini text tower with the ready adapters of 12 languages."""
+    tower = load_text_encoder("mini")
+    paths = ready_adapters("mini")
     loaded = Models("mini", tower)
-    for code, state in zip(CODES, states, strict=True):
-        file = AdapterFile(Path(code), code, parse_adapter(SPEC), state, tower.name, tower.fingerprint)
-        loaded.add(code, file)
-
+    for code in CODES:
+        loaded.add(code, load_adapter_file(paths[code], tower))
     return loaded
 
 
 def passes() -> dict[str, float]:
-    """Measure the CPU seconds of 64 captions on one thread, which other work does not change."""
+    """Measure the CPU seconds of 32 captions on one thread, which other work does not change."""
     torch.set_num_threads(1)
     loaded = models()
     captions = {code: load_scenes("de" if code == "nl" else code, size=100).target for code in CODES}
@@ -121,7 +110,7 @@ async def talk(port: int, asked: list[bytes]) -> list[tuple[float, list[float]]]
 
 
 async def measure(port: int, each: int, rounds: int) -> dict[str, Any]:
-    """Time 64 clients with `each` requests and one client in turn, and compare their answers."""
+    """Time the clients with `each` requests and one client in turn, and compare their answers."""
     asked = requests(CLIENTS * each)
     single = asked[: 4 * CLIENTS]
     together_seconds, single_seconds = [], []
@@ -181,12 +170,13 @@ def main() -> None:
         print(json.dumps(figures, indent=2))
         return
 
+    per_second, alone = figures["requests_per_second_together"], figures["requests_per_second_alone"]
+    milliseconds = figures["median_ms_together"], figures["median_ms_alone"]
     print(
-        f"{figures['clients']} clients in {figures['languages']} languages: "
-        f"{figures['requests_per_second_together']:.0f} requests per second, one client "
-        f"{figures['requests_per_second_alone']:.0f}: {figures['ratio']:.1f} times as many\n"
-        f"a request takes {figures['median_ms_together']:.0f} ms among 64 clients, {figures['median_ms_alone']:.0f} ms "
-        f"with one (5 ms of it are the window)\nlargest difference of an embedding: {figures['largest_difference']:.1e}"
+        f"{figures['clients']} clients in {figures['languages']} languages: {per_second:.0f} requests per second, "
+        f"one client {alone:.0f}: {figures['ratio']:.1f} times as many\n"
+        f"a request takes {milliseconds[0]:.0f} ms among them, {milliseconds[1]:.0f} ms with one client "
+        f"(5 ms of it are the window)\nlargest difference of an embedding: {figures['largest_difference']:.1e}"
     )
 
 

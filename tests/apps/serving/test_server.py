@@ -147,6 +147,14 @@ def test_the_bound_address_decides_whether_names_are_checked(host):
                 assert "host: expected one of 127.0.0.1, localhost" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_body_of_an_answer_does_not_wait_for_an_acknowledgement_of_its_head(host):
+    with open_socket(host, 0) as listening, socket.create_connection(listening.getsockname()[:2]):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_serve_checks_names_by_the_bound_address(monkeypatch):
     made = []
     monkeypatch.setattr(Server, "run", lambda self, sockets: made.append(self))
