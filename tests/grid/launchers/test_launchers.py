@@ -372,6 +372,7 @@ def names(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+@pytest.mark.slow
 def test_processes_give_what_this_process_gives(here, on_disk):
     """Two workers at a time, each of which loads the towers and trains a run."""
     check_like_here(here, on_disk, make_launcher("process", 2))
