@@ -3,10 +3,14 @@
 import csv
 
 import pytest
+import torch
+from helpers.small_experiment import DISTILLATION, write_text
 
+import pecl
 from pecl.config import make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.experiment.run import train
+from pecl.training.losses import ANCHOR, BANK
 from pecl.training.trainer import Trainer
 
 
@@ -61,23 +65,43 @@ def test_each_field_of_a_run_reaches_it(trainer_of):
     assert adapter.configs[0].r == 3
 
 
+def test_match_compares_with_the_frozen_anchors_of_the_training_pairs(trainer_of):
+    (run,) = trainer_of(alignment="match", anchor="frozen")["runs"]
+    assert torch.equal(run.memory[BANK], run.pairs.embeddings[ANCHOR])
+    assert trainer_of(alignment="mse", anchor="frozen")["runs"][0].memory == {}
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The pairs (text, language) that are tokenised."""
+    pairs, tokenize = set(), MultilingualTextEncoder.tokenize
+
+    def record(tower, texts, language=None):
+        pairs.update(zip(texts, [language] * len(texts) if isinstance(language, str) else language, strict=True))
+        return tokenize(tower, texts, language)
+
+    monkeypatch.setattr(MultilingualTextEncoder, "tokenize", record)
+    return pairs
+
+
 @pytest.mark.parametrize("choose", ["validation", "text"])
 @pytest.mark.parametrize("route", ["method1", "method2", "method3", "baseline2"])
-def test_each_caption_is_read_in_the_language_of_its_column(small, monkeypatch, route, choose):
+def test_each_caption_is_read_in_the_language_of_its_column(small, read, route, choose):
     """English captions and translations into English as English, also where they are the queries."""
     with open(small["dataset"], encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     columns = {"en": "en", "de_to_en": "en", "de": "de", "en_to_de": "de"}
     languages = {row[column]: language for row in rows for column, language in columns.items()}
-    read, tokenize = set(), MultilingualTextEncoder.tokenize
-
-    def record(tower, texts, language=None):
-        read.update(zip(texts, [language] * len(texts) if isinstance(language, str) else language, strict=True))
-        return tokenize(tower, texts, language)
-
-    monkeypatch.setattr(MultilingualTextEncoder, "tokenize", record)
     if choose == "text" and route == "baseline2":
         pytest.skip("a route without an anchor has no held-out text")
     train(make_config({**small, "route": route, "epochs": 1, "choose": choose}))
     assert len(read) >= len(rows)
     assert {(text, language) for text, language in read if languages[text] != language} == set()
+
+
+def test_captions_of_photographs_next_to_text_are_read_in_their_language(small, read, tmp_path):
+    kept = {name: small[name] for name in ("dataset", "out")}
+    pecl.distil(**{**DISTILLATION, **kept, "text": write_text(tmp_path / "text.tsv"), "images": True})
+    with open(small["dataset"], encoding="utf-8") as file:
+        captions = {row["de"] for row in csv.DictReader(file)}
+    assert {language for text, language in read if text in captions} == {"de"}

@@ -16,7 +16,7 @@ import torch
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, note_trainings, signal_itself
 from helpers.interrupted import counted_steps, interrupted_after
-from helpers.report_results import changed, train, unfinished
+from helpers.report_results import changed, train, unfinished, write
 from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.checks
@@ -24,12 +24,12 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, FleetSizeError, OutputError, PeclError
 from pecl.experiment.run import train_fleet
-from pecl.grid import estimate, expand, fleets, run_grid
+from pecl.grid import estimate, expand, fleets, repeat_configs, run_grid
 from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_of, recorded_seconds
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.results.folder import hold
-from pecl.results.result import training_path
+from pecl.results.result import collect, training_path
 from pecl.training.trainer import Trainer
 
 
@@ -307,12 +307,22 @@ def test_best_of_trains_the_chosen_candidates_with_further_seeds(small, capsys):
     ]
 
 
+def test_a_joint_training_is_repeated_with_all_its_languages(tmp_path):
+    (result,) = collect([write(tmp_path, train(4, 9, language="de", joint="cs+de"))])
+    repeated = repeat_configs([result], {"seed": [2, 3]})
+    assert sorted((config.language, config.joint, config.seed, config.out) for config in repeated) == [
+        (language, "cs+de", seed, str(tmp_path)) for language in ("cs", "de") for seed in (2, 3)
+    ]
+
+
 def test_the_time_of_runs_is_that_of_recorded_ones(small):
     values = {"shots": 50, "epochs": 10, "batch_size": 5}
     configs = expand({**values, "lr": [1e-4, 2e-4, 3e-4]})
     recorded = [Recorded(config, seconds, 100) for config, seconds in zip(configs, (10.0, 20.0, 60.0), strict=True)]
     assert estimate(configs, recorded).seconds == pytest.approx(3 * 20)
     assert estimate(configs, recorded, jobs=2).seconds == pytest.approx(30)
+    # half of the first run is left: the medians of 5, 10 and 30, and twice that of 10, 20 and 60
+    assert estimate(configs, recorded, steps=[50, 100, 100]).seconds == pytest.approx(10 + 2 * 20)
     Path(small["out"]).mkdir()
     Path(small["out"], "damaged.json").write_text("{")
     assert recorded_seconds([make_config(small)]) == []

@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 from helpers.project import ROOT, tool
 from scipy import stats
+
+from pecl.config.recipes import RECIPES
 
 FOLDER = ROOT / "results" / "measured" / "comparison"
 LANGUAGES = ("cs", "de", "fr")
@@ -139,3 +143,29 @@ def test_the_page_states_what_is_not_measured(methods):
         planned = sum(method.part == part for method in methods.PLAN)
         measured = len(tool("methods_tables").rows(part))
         assert re.search(rf"- {part}: {measured} of {planned} rows", page)
+
+
+def test_each_published_method_has_a_bibtex_entry(methods):
+    text = (ROOT / "docs" / "methods.bib").read_text("utf-8")
+    named = {name for keywords in re.findall(r"keywords = \{(.*)\}", text) for name in keywords.split(", ")}
+    ours = {"head"}  # a linear layer
+    for method in methods.PLAN:
+        name, _, options = method.spec.partition(":")
+        assert name in named | ours, method
+        assert "use_dora" not in options or "use_dora" in named
+
+
+@pytest.mark.skipif(shutil.which("bibtex") is None, reason="needs bibtex, e.g. texlive-binaries of Debian")
+def test_bibtex_reads_the_entries_of_methods_and_recipes(tmp_path):
+    """BibTeX warns of fields that an entry lacks, and of braces that do not match."""
+    shutil.copy(ROOT / "docs" / "methods.bib", tmp_path)
+    entries = dict.fromkeys(recipe.bibtex for recipe in RECIPES.values() if recipe.bibtex)
+    (tmp_path / "recipes.bib").write_text("\n\n".join(entries), "utf-8")
+    (tmp_path / "paper.aux").write_text("\\citation{*}\n\\bibdata{methods,recipes}\n\\bibstyle{plain}\n")
+    found = subprocess.run(["bibtex", "paper"], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert "Warning" not in found.stdout
+    printed = (tmp_path / "paper.bbl").read_text("utf-8")
+    files = (tmp_path / "methods.bib").read_text("utf-8") + (tmp_path / "recipes.bib").read_text("utf-8")
+    assert printed.count("\\bibitem") == files.count("@inproceedings")
+    assert r"Libovick{\'y}" in printed

@@ -1,6 +1,9 @@
 """Warm-up, averaged weights, the end of training, the optimizer and its state: numbers worked by hand."""
 
 import math
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -141,6 +144,20 @@ def test_solved_heads_and_scores_before_the_first_step_are_kept_with_the_state(t
     assert record.best_step == 4
     with pytest.raises(WeightsError, match=r"state cannot be used \('of another adapter'\); delete it"):
         restore_state(tmp_path / "state", {"of another adapter": torch.ones(1)})
+
+
+def test_seconds_are_those_of_all_parts_of_a_training(tmp_path, monkeypatch):
+    """The clock goes on by a second with each look at it; 10 of 12 steps are before the interrupt."""
+    monkeypatch.setattr("pecl.training.trainer.time", SimpleNamespace(monotonic=partial(next, count(1000.0))))
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=4, dropout=False)
+    first, whole = (trainer(schedule, state_path=tmp_path / name) for name in ("interrupted", "whole"))
+    with interrupted_after(10):
+        first.run()
+    again = trainer(schedule, state_path=tmp_path / "interrupted")
+    again.run()
+    monkeypatch.setattr("pecl.training.trainer.SAVE_EVERY_SECONDS", -1.0)
+    whole.run()
+    assert first.seconds < again.seconds == pytest.approx(whole.seconds, rel=0.2)
 
 
 def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
