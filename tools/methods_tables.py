@@ -155,7 +155,7 @@ def comparison_table(compared: Sequence[Row], base: Row, with_placement: bool = 
         else:
             low, high = interval_over_languages([Sides(row.hits(code), base.hits(code)) for code in LANGUAGES])
             fields.append(f"{row.mean_recall - base.mean_recall:+.3f} [{low:+.3f}, {high:+.3f}]")
-            fields.append(" ".join(_p(p_of[row.label, code]) for code in LANGUAGES))
+            fields.append(" ".join(p_text(p_of[row.label, code]) for code in LANGUAGES))
         body.append([*fields, english_loss(row)])
     head = ["method", *(["placement"] if with_placement else []), "parameters", *LANGUAGES, "mean"]
     return table([*head, f"less {_base_name(base)} [95 %]", f"p ({', '.join(LANGUAGES)})", "English"], body)
@@ -165,21 +165,23 @@ def _base_name(base: Row) -> str:
     return f"{base.method.name}, {base.method.placement}"
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
+    """Return a p-value with three decimals."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def english_loss(row: Row) -> str:
     """Return the change of R@1 of English captions through the adapters of a row, mean of all, with its interval."""
     measured = load_json(methods.COMPARISON / row.method.part / "english.json")
-    plain = _digits(measured[f"plain {row.method.precision}"])
+    plain = read_digits(measured[f"plain {row.method.precision}"])
     runs = [run for of_language in row.results.values() for run in of_language]
-    change = np.mean([_digits(measured[run.run_id]) - plain for run in runs], axis=0)  # (N,)
+    change = np.mean([read_digits(measured[run.run_id]) - plain for run in runs], axis=0)  # (N,)
     low, high = bootstrap_intervals(change[None])[0]
     return f"{change.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def _digits(text: str) -> np.ndarray:
+def read_digits(text: str) -> np.ndarray:
+    """Return (N,): the share of directions with rank 1, from a digit per photograph."""
     return np.array([int(digit) for digit in text]) / 2
 
 
