@@ -262,8 +262,8 @@ def draw_pairs() -> Plot:
 def draw_cost() -> Plot:
     """Draw R@1 of each recipe over its minutes of training."""
     caption = (
-        "Mean R@1 as in the other figure, with 757 captions, over seconds of training on one core. Rows without training "
-        "stand at the left. Orange: each query needs a translator as well."
+        "Mean R@1 as in the other figure, with 757 captions, over seconds of training on one core. Rows without "
+        "training stand at the left. Orange: each query needs a translator as well."
     )
     figure, (axis,) = panels(4.2, caption, columns=1, width=5.5)
     times = {name: needed["wall"] for name, needed in seconds()["training"].items()}

@@ -188,7 +188,8 @@ def describe_split(inputs: Inputs) -> dict[str, Any]:
     gallery: dict[str, Any] = {"kind": config.gallery, "items": gallery_items}
     if config.gallery == "images":
         images = not_none(inputs.data.images, "images")
-        gallery["ids"] = [images.ids[i] for i in gallery_items]
+        ids = images.ids  # computed at each access
+        gallery["ids"] = [ids[i] for i in gallery_items]
         gallery["sha256"] = sha256_lines([inputs.image_fingerprints[i] for i in gallery_items])
 
     return {
