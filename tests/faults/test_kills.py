@@ -7,7 +7,9 @@ removed. Training saves its state after each step, so the moments are spread ove
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 
+import helpers
 import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, killed_at_random, with_writing
@@ -57,6 +59,7 @@ EVALUATION = ["evaluate", *flags({"dataset": "TABLE", "language": "de", "out": "
 GRID = ["grid", *flags({**SMALLEST, "epochs": 2, "lr": "1e-2,1e-3", "language": "de,fr", "fleet": 2})]
 EXPERIMENTS = {
     "train": ["train", *flags(SMALLEST)],
+    "recipe": ["train", *flags({**SMALLEST, "recipe": "queue", "plugin": "PLUGIN"})],
     "distil": [
         "distil",
         *flags({**DISTILLATION, "dataset": "TABLE", "text": "SENTENCES", "ema": 0.5, "out": "PLACE/out"}),
@@ -75,6 +78,7 @@ def inputs(tmp_path_factory):
     """Captions, sentences, pictures, and a folder of results to report on, by the words that stand for them."""
     folder = tmp_path_factory.mktemp("inputs")
     paths = {"TABLE": str(write_folder(folder)), "SENTENCES": write_text(folder / "text.tsv")}
+    paths["PLUGIN"] = str(Path(helpers.__file__).with_name("queue_recipe.py"))
     paths["PICTURES"] = str(folder / "pictures")
     for i in range(7):
         paint(folder / "pictures" / f"{i}.png", seed=i)

@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from helpers.comparisons import cells_of, multiple
 from helpers.project import ROOT, tool
 from scipy import stats
 
@@ -67,10 +68,6 @@ def hits(document, stage="best"):
     return np.mean([np.array(ranks) == 1 for ranks in document["ranks"]["test"][stage].values()], axis=0)
 
 
-def cells_of(line):
-    return [field.strip() for field in line.strip("|").split("|")]
-
-
 def table_of(part):
     page = (ROOT / "docs" / "methods.md").read_text("utf-8")
     section = page[page.index(f"<!-- {part} -->") :]
@@ -126,15 +123,6 @@ def test_differences_of_the_main_table_are_tested_as_by_scipy(methods):
         (fields,) = (fields for fields in map(cells_of, rows_of("main")) if fields[0] == label)
         said = [float(value.replace("<", "")) for value in fields[column].split()]
         assert said == pytest.approx(np.maximum(expected[start : start + 3], 0.001), abs=6e-4), label
-
-
-def multiple(p_values):
-    """Return p-values after Holm's correction, from its definition."""
-    order = np.argsort(p_values)
-    corrected = np.maximum.accumulate(np.sort(p_values) * np.arange(len(p_values), 0, -1))
-    result = np.empty(len(p_values))
-    result[order] = np.minimum(corrected, 1)
-    return result
 
 
 def test_the_page_states_what_is_not_measured(methods):
