@@ -302,7 +302,7 @@ def query_milliseconds() -> dict[str, float]:
             marian.generate(input_ids=ids[None], min_new_tokens=tokens, max_new_tokens=tokens, num_beams=1)
 
     return {
-        "embedding": median(lambda row: towers.text.encode([row["de"]], "de"), rows),
+        "embedding": median(lambda row: towers.text.encode_text(row["de"], language="de"), rows),
         "translation": median(translate, list(source[:30])),
         "tokens": tokens,
     }
