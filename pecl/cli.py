@@ -19,9 +19,9 @@ from typing import Any
 import pecl
 from pecl.apps.commands import COMMANDS as APPLICATIONS
 from pecl.commands import COMMANDS
-from pecl.commands.options import REGISTERED, common_flags
+from pecl.commands.options import REGISTERED, Flags, common_flags
 from pecl.config.plugins import load_plugins
-from pecl.errors import PeclError, ReportedElsewhereError, suggest
+from pecl.errors import PeclError, ReportedElsewhereError, spelled, suggest
 from pecl.files.failures import describe_failure, drop_output, write_output
 from pecl.files.progress import LogHandler, turn_off
 
@@ -92,9 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
+    flags = Flags()
+    with spelled(flags):
+        return _reporting(sys.argv[1:] if arguments is None else arguments, flags)
+
+
+def _reporting(arguments: Sequence[str], flags: Flags) -> int:
     try:
         try:
-            return _run(sys.argv[1:] if arguments is None else arguments)
+            return _run(arguments, flags)
         finally:
             write_output("", flush=True)  # so that a full disk is reported
     except KeyboardInterrupt:
@@ -110,10 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str], flags: Flags) -> int:
     arguments = list(arguments) or ["--help"]
     commands = [argument for argument in arguments if argument in COMMANDS]
-    parsed = build_parser(commands[:1]).parse_args(arguments)
+    flags.parser = build_parser(commands[:1])
+    parsed = flags.parser.parse_args(arguments)
     if parsed.quiet and parsed.verbose:
         raise PeclError("expected --quiet or --verbose, got both")
 

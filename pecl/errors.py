@@ -1,10 +1,11 @@
 """One-line errors: the problem, its location, the expected value, and the nearest valid choice."""
 
+import contextlib
 import difflib
 import re
 import shlex
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -13,6 +14,49 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]
 
 EMPTY_PATH = "expected a path, got an empty text"
 
+NAMED: Any = object()  # value of a setting of which a message has only the name
+Spelling = Callable[[str, Any], str]  # writes a setting by its name in Python and its value, or `NAMED`
+
+
+def as_argument(name: str, value: Any) -> str:
+    """Write a setting as in Python: `image_weight=0`, or `image_weight`."""
+    return name if value is NAMED else f"{name}={value!r}"
+
+
+def flag_words(name: str, value: Any) -> list[str]:
+    """Return the words of a flag for a shell: `--image-weight 0`, `--clean`, `--no-clean`, or `--image-weight`."""
+    flag = name.replace("_", "-")
+    if value is NAMED:
+        return [f"--{flag}"]
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", "none" if value is None else str(value)]
+
+
+def command(*words: str, **flags: Any) -> str:
+    """Return a command of the program for a message, such as `pecl index photos --rebuild`, with its quotes."""
+    return f"`{shlex.join(['pecl', *words, *(word for item in flags.items() for word in flag_words(*item))])}`"
+
+
+_spelling: Spelling = as_argument
+
+
+@contextlib.contextmanager
+def spelled(spelling: Spelling) -> Iterator[None]:
+    """Write the settings in messages by `spelling` in the body, in all threads. The command line writes flags."""
+    global _spelling
+    before = _spelling
+    _spelling = spelling
+    try:
+        yield
+    finally:
+        _spelling = before
+
+
+def setting(*names: str, **values: Any) -> str:
+    """Return settings as the reader of a message writes them: `image_weight=0` in Python, see `spelled`."""
+    return " ".join([*(_spelling(name, NAMED) for name in names), *(_spelling(*item) for item in values.items())])
+
 
 def not_the_adapter_of(result: object) -> tuple[str, str]:
     """Return problem and remedy for an adapter file whose SHA-256 is not the one in `result`."""
@@ -20,7 +64,50 @@ def not_the_adapter_of(result: object) -> tuple[str, str]:
 
 
 class PeclError(ValueError):
-    """Invalid input. The command line prints a one-line error and exits with status 2."""
+    """Invalid input. The command line prints a one-line error and exits with status 2.
+
+    Args:
+        problem: what is wrong; `expected ..., got ...` by default.
+        field: the setting that is wrong: the argument, or field of a config, by its name in Python.
+        place: the file, or other source, that has it.
+        expected: what the setting accepts.
+        got: its value, as text.
+        nearest: the valid choice with the most similar spelling.
+    """
+
+    def __init__(
+        self,
+        problem: str = "",
+        *,
+        field: str | None = None,
+        place: str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+        nearest: str | None = None,
+    ) -> None:
+        hint = "" if nearest is None else f'; did you mean "{nearest}"?'
+        super().__init__(problem or f"expected {expected}, got {got}{hint}")
+        self.field = field
+        self.place = place
+        self.expected = expected
+        self.got = got
+        self.nearest = nearest
+
+    @property
+    def problem(self) -> str:
+        """The message without place and field."""
+        return self.args[0]
+
+    @property
+    def keyed(self) -> str:
+        """The message with the field by its name in Python: the key in a file, or the option in an adapter's spec."""
+        return self._written(self.field)
+
+    def __str__(self) -> str:
+        return self._written(None if self.field is None else setting(self.field))
+
+    def _written(self, field: str | None) -> str:
+        return ": ".join([part for part in (self.place, field) if part] + [self.problem])
 
 
 class ConfigError(PeclError):
@@ -57,6 +144,18 @@ class DivergedError(RunError):
 
 class NotFiniteError(RunError, ValueError):
     """Embeddings hold values that are not numbers, so nothing can be measured with them."""
+
+
+def raise_problems(problems: Sequence[ConfigError], place: str | None = None) -> None:
+    """Raise one error that states all problems, each once, at their `place`; return if there are none."""
+    if not problems:
+        return
+    first = problems[0]
+    sentences = list(dict.fromkeys(map(str, problems)))
+    if len(sentences) > 1:
+        raise ConfigError("; ".join(sentences), place=place)
+    parts = {"expected": first.expected, "got": first.got, "nearest": first.nearest}
+    raise ConfigError(first.problem, field=first.field, place=place or first.place, **parts)
 
 
 def printable(text: str) -> str:

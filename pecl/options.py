@@ -72,6 +72,7 @@ def option(
 class _Rule:
     """What a value of an option must be: its type, and the arguments of `option` that restrict it."""
 
+    name: str
     kind: type  # int, float, bool, str or tuple
     optional: bool  # whether it may be None
     low: float | None = None
@@ -90,17 +91,17 @@ def _rules(config_class: type) -> dict[str, _Rule]:
     hints = typing.get_type_hints(config_class)
     rules = {}
     for config_field in fields(config_class):
-        rules[config_field.name] = _make_rule(hints[config_field.name], config_field.metadata)
+        rules[config_field.name] = _make_rule(config_field.name, hints[config_field.name], config_field.metadata)
     return rules
 
 
-def _make_rule(hint: Any, metadata: Mapping[str, Any]) -> _Rule:
+def _make_rule(name: str, hint: Any, metadata: Mapping[str, Any]) -> _Rule:
     members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kind = next(member for member in members if member is not type(None))
 
-    names = {rule_field.name for rule_field in fields(_Rule)}  # metadata has more, such as the help
-    arguments = {name: value for name, value in metadata.items() if name in names}
-    arguments |= {"kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
+    known = {rule_field.name for rule_field in fields(_Rule)}  # metadata has more, such as the help
+    arguments = {key: value for key, value in metadata.items() if key in known}
+    arguments |= {"name": name, "kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
     return _Rule(**arguments)
 
 
@@ -110,22 +111,18 @@ def value_type(config_class: type, name: str) -> tuple[Any, bool]:
     return rule.kind, rule.optional
 
 
-def problems_of(config: Any) -> list[str]:
-    """Return one sentence per wrong option of a dataclass instance."""
-    problems = []
-    for name, rule in _rules(type(config)).items():
-        problem = _problem(rule, getattr(config, name))
-        if problem is not None:
-            problems.append(f"{name}: {problem}")
-    return problems
+def problems_of(config: Any) -> list[ConfigError]:
+    """Return one error per wrong option of a dataclass instance."""
+    found = (_problem(rule, getattr(config, name)) for name, rule in _rules(type(config)).items())
+    return [problem for problem in found if problem is not None]
 
 
-def _problem(rule: _Rule, value: Any) -> str | None:
+def _problem(rule: _Rule, value: Any) -> ConfigError | None:
     """Return what is wrong with the value of an option, or None."""
     if value is None:
-        return None if rule.optional else _sentence(rule, value)
+        return None if rule.optional else _mismatch(rule, value)
     if not _has_type(value, rule.kind):
-        return _sentence(rule, value)
+        return _mismatch(rule, value)
 
     if rule.kind in (int, float):
         return _number_problem(rule, value)
@@ -143,38 +140,38 @@ def _has_type(value: Any, kind: type) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _number_problem(rule: _Rule, value: float) -> str | None:
+def _number_problem(rule: _Rule, value: float) -> ConfigError | None:
     is_in_range = (rule.low is None or rule.low <= value) and (rule.high is None or value <= rule.high)
     # not NaN or infinite; a whole number can also be too large for a float
     is_finite = rule.kind is int or abs(value) <= sys.float_info.max
-    return None if is_in_range and is_finite else _sentence(rule, value)
+    return None if is_in_range and is_finite else _mismatch(rule, value)
 
 
-def _text_problem(rule: _Rule, value: str) -> str | None:
+def _text_problem(rule: _Rule, value: str) -> ConfigError | None:
     if not is_text(value):
-        return "expected text in UTF-8, got other bytes"
+        return ConfigError("expected text in UTF-8, got other bytes", field=rule.name)
     if "\0" in value:
-        return "expected text, got a zero byte in it"
+        return ConfigError("expected text, got a zero byte in it", field=rule.name)
     if rule.form and not re.fullmatch(rule.form[0], value):
-        return _sentence(rule, value)
+        return _mismatch(rule, value)
     return _choice_problem(rule, value.split(rule.joined) if rule.joined else [value])
 
 
-def _names_problem(rule: _Rule, names: tuple[str, ...]) -> str | None:
+def _names_problem(rule: _Rule, names: tuple[str, ...]) -> ConfigError | None:
     if not names or len(set(names)) < len(names):
-        return _sentence(rule, names)
+        return _mismatch(rule, names)
 
     if rule.pattern and is_pattern(names):
         try:
             re.compile(names[0])
         except (re.error, OverflowError, RecursionError) as error:
-            return f"expected a regular expression, got {quoted(names[0])}: {error}"
+            return ConfigError(f"expected a regular expression, got {quoted(names[0])}: {error}", field=rule.name)
         return None
 
     return _choice_problem(rule, [name for name in names if not (rule.pattern and is_path(name))])
 
 
-def _choice_problem(rule: _Rule, names: Sequence[str]) -> str | None:
+def _choice_problem(rule: _Rule, names: Sequence[str]) -> ConfigError | None:
     """Return what is wrong with names that must be among the choices, if there are choices."""
     if not rule.choices:
         return None
@@ -184,12 +181,12 @@ def _choice_problem(rule: _Rule, names: Sequence[str]) -> str | None:
         names = [name for name, _, _ in parts]
         for _, colon, weight in parts:
             if colon and not _is_weight(weight):
-                quoted_weight = quoted(f"{colon}{weight}")
-                return f'expected a weight > 0 after the colon, such as "{names[0]}:0.1", got {quoted_weight}'
+                expected = f'a weight > 0 after the colon, such as "{names[0]}:0.1"'
+                return ConfigError(field=rule.name, expected=expected, got=quoted(f"{colon}{weight}"))
 
     for name in names:
         if name not in rule.choices:
-            return _sentence(rule, name)
+            return _mismatch(rule, name)
     return None
 
 
@@ -210,11 +207,11 @@ def _is_weight(text: str) -> bool:
         return False
 
 
-def _sentence(rule: _Rule, value: Any) -> str:
-    """Return `expected ..., got ...`, with the nearest choice if there are choices."""
+def _mismatch(rule: _Rule, value: Any) -> ConfigError:
+    """Return the error for a value that is not what an option accepts, with the nearest choice if there are choices."""
     near = nearest(value, rule.choices) if isinstance(value, str) else None
-    hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
-    return f"expected {_expected(rule)}, got {quoted(value)}{hint}"
+    got = quoted(value)
+    return ConfigError(field=rule.name, expected=_expected(rule), got=got, nearest=None if near == value else near)
 
 
 def _expected(rule: _Rule) -> str:
@@ -278,14 +275,14 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
         is_whole_number = isinstance(value, int) and not isinstance(value, bool)
         return float(value) if rule.kind is float and is_whole_number else value
     except (ValueError, KeyError, OverflowError) as error:
-        raise ConfigError(f"{name}: {_sentence(rule, value)}") from error
+        raise _mismatch(rule, value) from error
 
 
 def check_option(config_class: type, name: str, value: Any) -> None:
     """Raise ConfigError if a value, or its text, is wrong for the option `name`, whatever the other options are."""
     problem = _problem(_rules(config_class)[name], parse_option(config_class, name, value))
     if problem is not None:
-        raise ConfigError(f"{name}: {problem}")
+        raise problem
 
 
 def unquote(name: str, text: str) -> str:
@@ -293,7 +290,7 @@ def unquote(name: str, text: str) -> str:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{name}: expected text in double quotes, got {text}") from error
+        raise ConfigError(field=name, expected="text in double quotes", got=text) from error
 
 
 def split_unquoted(text: str, separator: str, maxsplit: int = 0) -> list[str]:

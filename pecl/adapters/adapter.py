@@ -95,13 +95,15 @@ class Adapter:
 
         if self.tower.shapes_texts and length > positions - _LEAST:  # prompts replace padding, or the last words
             raise ConfigError(
-                f"adapter: expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
-                f"{positions} positions of the text tower to a text, got {length}"
+                f"expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
+                f"{positions} positions of the text tower to a text, got {length}",
+                field="adapter",
             )
         if not self.tower.shapes_texts and length + self.tower.max_length > positions:
             raise ConfigError(
-                f"adapter: expected prompts and texts within the {positions} positions of the text tower, got "
-                f"{length} vectors and texts of up to {self.tower.max_length} tokens"
+                f"expected prompts and texts within the {positions} positions of the text tower, got "
+                f"{length} vectors and texts of up to {self.tower.max_length} tokens",
+                field="adapter",
             )
 
     @property

@@ -111,7 +111,7 @@ class AdapterBank:
         names = [paths] if isinstance(paths, str | Path) else paths
         files = [load_adapter_file(name, tower) for name in names]
         if not files:
-            raise ConfigError("files: expected at least one adapter file, got none")
+            raise ConfigError("expected at least one adapter file, got none", field="files")
         bank = cls(tower, restore=restore)
         bank.add_files((not_none(file.language, "language"), file) for file in files)
         return bank
@@ -248,7 +248,7 @@ class AdapterBank:
         """Return the tower of all languages. Raise ConfigError unless all adapters have the same spec."""
         if len(self.specs) != 1:
             specs = "; ".join(f"{describe(spec.configs)}: {listed(spec.languages)}" for spec in self.specs)
-            raise ConfigError(f"adapters: expected one spec, got {specs or 'none'}")
+            raise ConfigError(f"expected one spec, got {specs or 'none'}", field="adapters")
         return self.specs[0]
 
     def spec_names(self) -> dict[str, str]:
@@ -297,12 +297,14 @@ class AdapterBank:
             DataError: `texts` is neither a text nor several.
         """
         if not 0 <= plain_weight <= 1:
-            raise ConfigError(f"plain_weight: expected a number from 0 to 1, got {plain_weight}")
+            raise ConfigError(f"expected a number from 0 to 1, got {plain_weight}", field="plain_weight")
         texts = as_texts(texts)
         languages = of_each(language, len(texts))
         shares = [choice if isinstance(choice, Mapping) else {choice: 1.0} for choice in languages]
         if not all(shares):
-            raise ConfigError("language: expected a language, or shares of at least one, for each text, got no share")
+            raise ConfigError(
+                "expected a language, or shares of at least one, for each text, got no share", field="language"
+            )
 
         with self.tower.lock:  # no adapter is replaced between the tokens and their embeddings
             rows = self.read_rows(self._rows(texts, shares, plain_weight), exactly)
@@ -478,7 +480,7 @@ class AdapterBank:
             adapter.check_tower(self.tower)
             return in_order(adapter.configs), adapter.state
         if self._configs is None:
-            raise ConfigError("adapter: expected a file, or parameters and a bank that was made for their spec")
+            raise ConfigError("expected a file, or parameters and a bank that was made for their spec", field="adapter")
         check_finite(adapter)
         return self._configs, adapter
 

@@ -79,7 +79,7 @@ class KnownAdapters:
         self._shipped = ready.ready_adapters(self.tower) if self.tower in PAIRS else {}
         self._off = PLAIN in named
         if self._off and len(named) > 1:
-            raise ConfigError(f"adapter: expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}")
+            raise ConfigError(f"expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}", field="adapter")
 
         self.paths: dict[str, Path] = {} if self._off else dict(self._shipped)  # by language
         named_by: dict[str, str | Path] = {}  # name in `named`, by language
@@ -89,7 +89,7 @@ class KnownAdapters:
             language = find_name(language, self.paths) or language
             if language in named_by:
                 first = named_by[language]
-                raise ConfigError(f"adapter: expected one per language, got {first} and {name} for {language}")
+                raise ConfigError(f"expected one per language, got {first} and {name} for {language}", field="adapter")
             named_by[language] = name
             self.paths[language] = path
         self.named = list(named_by)  # languages of `named`
@@ -152,7 +152,7 @@ class KnownAdapters:
             if shipped is not None and (not is_qualified or tower == self.tower):
                 return self._shipped[shipped]
             if is_qualified or not (exists or "/" in name or Path(name).suffix):
-                raise ConfigError(f"adapter: {self._expected(name)}")
+                raise ConfigError(f"{self._expected(name)}", field="adapter")
         if not exists:
             raise WeightsError(f"adapter file {path} is missing")
         return path

@@ -29,7 +29,7 @@ class ForeignAdapter(Adapter):
     def check_slots(engine: str, slots: int) -> None:
         """Raise FleetSizeError for several slots."""
         if slots > 1:
-            raise FleetSizeError(f"fleet: expected 1 with engine {engine}, got {slots}; or use engine pecl")
+            raise FleetSizeError(f"expected 1 with engine {engine}, got {slots}; or use engine pecl", field="fleet")
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters (S, ...) of slot modules, then those of the package, without a slot dimension."""
@@ -54,5 +54,7 @@ class ForeignAdapter(Adapter):
     def rearrange(self, slots: Sequence[int], new: int = 0) -> None:
         """Keep the only slot, or make one; raise ConfigError for several."""
         if len(slots) + new > 1:
-            raise ConfigError(f"adapter: expected one slot for modules of another package, got {len(slots) + new}")
+            raise ConfigError(
+                f"expected one slot for modules of another package, got {len(slots) + new}", field="adapter"
+            )
         super().rearrange(slots, new)

@@ -83,7 +83,7 @@ class AdapterConfig(ABC):
 
     def __post_init__(self) -> None:
         if problems := problems_of(self):
-            raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
+            raise ConfigError("; ".join(problem.keyed for problem in problems), place=self.kind)
 
     @property
     def name(self) -> str:

@@ -134,7 +134,9 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     for part in split_unquoted(spec, "+"):
         for config, brings_norms in parse_part(part):
             if config.kind in explicit:
-                raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
+                raise ConfigError(
+                    f"expected each part once, got {config.kind} twice in {quoted(spec)}", field="adapter"
+                )
             explicit[config.kind] = config
             if brings_norms:
                 bringing.append(config)
@@ -144,14 +146,14 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     if rank is not None:
         if "lora" not in configs:
             expected = "expected an adapter with lora, which has a rank"
-            raise ConfigError(f"rank: {expected}, got rank {rank} with {quoted(spec)}")
+            raise ConfigError(f"{expected}, got rank {rank} with {quoted(spec)}", field="rank")
         configs["lora"] = replace(configs["lora"], r=rank)
 
     if layers is not None:
         has_layers = [kind for kind, config_class in KINDS.items() if "layers" in _option_names(config_class)]
         if configs.keys().isdisjoint(has_layers):
             expected = f"expected an adapter with one of {', '.join(has_layers)}"
-            raise ConfigError(f"adapter_layers: {expected}, got {layers} with {quoted(spec)}")
+            raise ConfigError(f"{expected}, got {layers} with {quoted(spec)}", field="adapter_layers")
         configs |= {kind: replace(config, layers=layers) for kind, config in configs.items() if kind in has_layers}
 
     ordered_configs = in_order(configs.values())
@@ -181,7 +183,7 @@ def parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
             else:
                 values[option] = parse_option(config_class, option, text)
         except ConfigError as error:
-            raise ConfigError(f"{config_class.kind}: {error}") from error
+            raise ConfigError(error.keyed, place=config_class.kind) from error
     return [(config_class(**values), name in WITH_LAYER_NORMS)]
 
 
@@ -224,11 +226,11 @@ def _check_name(config_class: type[AdapterConfig], name: str) -> None:
 def check_combination(configs: Sequence[AdapterConfig]) -> None:
     """Raise ConfigError if a kind occurs twice, `full` with other parameters, or two kinds train one bias."""
     if not configs:
-        raise ConfigError("adapter: expected at least one kind, such as lora, got none")
+        raise ConfigError("expected at least one kind, such as lora, got none", field="adapter")
     by_kind: dict[str, Any] = {config.kind: config for config in configs}
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
-        raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
+        raise ConfigError(f"expected each kind once, got {twice} twice", field="adapter")
     other_kinds = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
     if "full" in by_kind and other_kinds:
         kind = other_kinds[0]

@@ -57,9 +57,9 @@ def choose_backend(backend: str, device: str = "cpu", items: int | None = None, 
     is_installed = importlib.util.find_spec("openvino") is not None
     if backend == OPENVINO:
         if device != "cpu":
-            raise ConfigError(f"backend: expected torch or auto on the device {device}, got openvino")
+            raise ConfigError(f"expected torch or auto on the device {device}, got openvino", field="backend")
         if not is_installed:
-            raise ConfigError(f"backend: openvino needs the package openvino: {install('openvino')}")
+            raise ConfigError(f"openvino needs the package openvino: {install('openvino')}", field="backend")
         return Choice(OPENVINO, "as asked for")
 
     if device != "cpu":

@@ -173,14 +173,16 @@ def load_bank(
     paths = ready.ready_adapters(profile)
     if not paths:
         profiles = ", ".join(ready.ready_profiles())
-        raise ConfigError(f"profile: expected one with ready adapters ({profiles}), got {profile!r}")
+        raise ConfigError(f"expected one with ready adapters ({profiles}), got {profile!r}", field="profile")
 
     names = [languages] if isinstance(languages, str) else list(languages)
     codes = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
     for code in codes:
         if code not in paths and code != ENGLISH:
             expected = f"expected one with a ready adapter for {profile} ({listed(paths)})"
-            raise ConfigError(f"language: {expected}, got {language_name(code)}: {way_to_adapter(code, profile)}")
+            raise ConfigError(
+                f"{expected}, got {language_name(code)}: {way_to_adapter(code, profile)}", field="language"
+            )
 
     tower = tower or load_text_encoder(profile, device=device, precision=precision, backend=backend)
     bank = AdapterBank(tower, plain=[ENGLISH])

@@ -68,7 +68,7 @@ def runtime_of(tower: MultilingualTextEncoder | ImageEncoder, precision: str, is
         precision = os.environ.get(AUTO_PRECISION) or (BF16 if multiplies_bfloat16() else FP32)
 
     for dtype in {parameter.dtype for parameter in tower.parameters()} - {torch.float32}:
-        raise ConfigError(f"backend: expected torch for weights of {dtype}, got openvino")
+        raise ConfigError(f"expected torch for weights of {dtype}, got openvino", field="backend")
     if isinstance(tower, MultilingualTextEncoder):
         return TextRuntime(precision, is_required)
     return ImageRuntime(tower, precision)
@@ -98,7 +98,7 @@ def multiplies_bfloat16() -> bool:
 def check_openvino_bfloat16() -> None:
     """Raise ConfigError if OpenVINO does not multiply in bf16 here: it would compute in fp32 without a word."""
     if not multiplies_bfloat16():
-        raise ConfigError("precision: expected fp32 with the backend openvino on this processor, got bf16")
+        raise ConfigError("expected fp32 with the backend openvino on this processor, got bf16", field="precision")
 
 
 class _Runtime:
@@ -232,7 +232,9 @@ class TextRuntime(_Runtime):
         identity = {"tower": tower.fingerprint, "adapter": spec}
         try:
             if isinstance(tower.adapter, ForeignAdapter):
-                raise ConfigError(f"backend: expected torch for an adapter of another engine, got openvino for {spec}")
+                raise ConfigError(
+                    f"expected torch for an adapter of another engine, got openvino for {spec}", field="backend"
+                )
             return self.graph(identity, lambda: _convert_text(tower, label), label)
         except ConfigError as error:
             if self._is_required:
@@ -402,7 +404,7 @@ def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], la
             return _openvino().convert_model(exported)
         except Exception as error:  # whatever torch and OpenVINO raise for what they lack
             reason = one_line(error)[:200]
-            raise ConfigError(f"backend: openvino cannot compute {label}: expected torch ({reason})") from error
+            raise ConfigError(f"openvino cannot compute {label}: expected torch ({reason})", field="backend") from error
 
 
 # --- cache

@@ -101,7 +101,9 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     if parsed.devices is not None:
         kind, _ = parse_devices(_devices(parsed))
         if values.get("device", kind) != kind:
-            raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
+            raise ConfigError(
+                f"expected {kind} with --devices {parsed.devices}, got {values['device']}", field="device"
+            )
         values["device"] = kind
 
     if parsed.best_of is None:

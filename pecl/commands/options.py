@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,9 +16,10 @@ from typing import Any
 
 from pecl.commands import COMMANDS
 from pecl.config import ExperimentConfig, check_fields, each_language, make_config, read_yaml
-from pecl.errors import EMPTY_PATH, ConfigError, printable
+from pecl.errors import EMPTY_PATH, NAMED, ConfigError, flag_words, printable
 from pecl.files.failures import write_output
 from pecl.language.languages import shared_code
+from pecl.results.command import FLAG_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +153,7 @@ def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
         yield
         return
 
-    number = make_config({"threads": parsed.threads}, where="command line").threads
+    number = make_config({"threads": parsed.threads}, where=None).threads
     from pecl.training.distributed import use_threads
 
     with use_threads(number):
@@ -209,9 +211,36 @@ def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
     return values | {name: value for name, value in flags.items() if value is not None}
 
 
-def sources_of_values(parsed: argparse.Namespace) -> str:
-    """Return the YAML files and the command line as text, which begins the errors of their merged values."""
-    return " and ".join([*parsed.config, "command line"])
+def sources_of_values(parsed: argparse.Namespace) -> str | None:
+    """Return the YAML files and the command line as text, which begins the errors of their merged values.
+
+    Errors of values from the command line alone begin with the flag.
+    """
+    return " and ".join([*parsed.config, "command line"]) if parsed.config else None
+
+
+class Flags:
+    """Writes the settings in messages as flags of the command that runs. Its `parser` is set once it is known."""
+
+    parser: argparse.ArgumentParser | None = None
+
+    def __call__(self, name: str, value: Any) -> str:
+        """Write a setting: `--image-weight 0`; without a value it stays a name if the command has no such flag."""
+        words = flag_words(FLAG_NAMES.get(name, name), value)
+        if value is NAMED and words[0] not in _flags_of(self.parser):
+            return name
+        return shlex.join(words)
+
+
+def _flags_of(parser: argparse.ArgumentParser | None) -> set[str]:
+    """Return the flags of a parser and of the commands that it has."""
+    flags: set[str] = set()
+    for action in parser._actions if parser else ():
+        flags.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            for chosen in action.choices.values():
+                flags |= _flags_of(chosen)
+    return flags
 
 
 def training_values(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -237,7 +266,7 @@ def language_values(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         languages = values["language"]
         names = languages if isinstance(languages, list) else str(languages).split(",")
         if not names:
-            raise ConfigError("language: got an empty list, expected one value or more")
+            raise ConfigError("got an empty list, expected one value or more", field="language")
 
         for note in filter(None, map(shared_code, map(str, names))):
             logger.info(note)
@@ -258,7 +287,7 @@ def check_languages(configs: Sequence[ExperimentConfig]) -> None:
     codes = [config.language for config in configs]
     twice = sorted({code for code in codes if codes.count(code) > 1})
     if twice:
-        raise ConfigError(f"language: expected each once, got {twice[0]} twice: {','.join(codes)}")
+        raise ConfigError(f"expected each once, got {twice[0]} twice: {','.join(codes)}", field="language")
 
 
 def differences(config: ExperimentConfig, always: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from pecl.config.engines import ENGINES
 from pecl.config.plugins import fingerprint
 from pecl.config.recipes import RECIPES
 from pecl.config.routes import WITHOUT_ANCHOR
-from pecl.errors import EMPTY_PATH, ConfigError
+from pecl.errors import EMPTY_PATH, ConfigError, raise_problems
 from pecl.files import is_path, sha256_json
 from pecl.language.languages import any_language_code, language_code
 from pecl.machine import FP32, PRECISIONS, resolve_precision
@@ -91,7 +91,7 @@ class ExperimentConfig:
     )
     text: str | None = _option(
         None,
-        "translated text to train on, joined by commas: names of --train-on, tables with two columns, or two aligned "
+        "translated text to train on, joined by commas: names as for train_on, tables with two columns, or two aligned "
         "files a.en=a.cs; a.tsv@0.5 uses half of the pairs",
         Role.INPUT | Role.COMMAS | Role.LATER,
     )
@@ -161,7 +161,7 @@ class ExperimentConfig:
     )
     start: str | None = _option(
         None,
-        "initialise from this adapter; its configuration replaces --adapter. Or lexicon: initialise word embeddings "
+        "initialise from this adapter; its configuration replaces adapter. Or lexicon: initialise word embeddings "
         "from the English words that they translate (default: the kind's own initial values)",
         Role.SEARCHED | Role.COMMAS | Role.LATER,
     )
@@ -264,9 +264,7 @@ class ExperimentConfig:
     )
 
     def __post_init__(self) -> None:
-        problems = [*problems_of(self), *(problem for rule in _RULES for problem in rule(self))]
-        if problems:
-            raise ConfigError("; ".join(problems))
+        raise_problems([*problems_of(self), *(problem for rule in _RULES for problem in rule(self))])
         for name, value in _normal_values(self).items():
             object.__setattr__(self, name, value)
 
@@ -347,20 +345,21 @@ class ExperimentConfig:
 # types and ranges: a rule leaves a value of a wrong type to it.
 
 
-def _check_language(config: ExperimentConfig) -> Iterator[str]:
+def _check_language(config: ExperimentConfig) -> Iterator[ConfigError]:
     try:
         config.code_of(str(config.language))
     except ConfigError as error:
-        yield f"language: {error}"
+        yield ConfigError(str(error), field="language")
 
 
-def _check_solver(config: ExperimentConfig) -> Iterator[str]:
+def _check_solver(config: ExperimentConfig) -> Iterator[ConfigError]:
     if not isinstance(config.solver, str) or not all(name in SOLVERS for name in config.solvers):
         return
 
     repeats = any(first == second for first, second in pairwise(config.solvers))
     if config.solvers.count("gradient") > 1 or repeats:
-        yield f'solver: expected gradient once, and closed-form before and after it at most, got "{config.solver}"'
+        expected = "gradient once, and closed-form before and after it at most"
+        yield ConfigError(field="solver", expected=expected, got=f'"{config.solver}"')
         return
 
     engine = ENGINES.get(str(config.engine))  # None is a problem of its own
@@ -368,38 +367,40 @@ def _check_solver(config: ExperimentConfig) -> Iterator[str]:
         return
 
     if "closed-form" in config.solvers or config.start is not None:
-        expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
-        yield f'engine: expected {expected} with the solver closed-form or a start, got "{config.engine}"'
+        names = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
+        expected = f"{names} with the solver closed-form or a start"
+        yield ConfigError(field="engine", expected=expected, got=f'"{config.engine}"')
 
 
-def _check_joint(config: ExperimentConfig) -> Iterator[str]:
+def _check_joint(config: ExperimentConfig) -> Iterator[ConfigError]:
     if not isinstance(config.joint, str):
         return
 
     try:
         codes = {config.code_of(code) for code in config.joint_languages}
     except ConfigError as error:
-        yield f"joint: {error}"
+        yield ConfigError(str(error), field="joint")
         return
 
     with contextlib.suppress(ConfigError):  # of the language, which `_check_language` reports
         if len(codes) < 2 or config.code_of(str(config.language)) not in codes:
-            yield f'joint: expected two languages or more, "{config.language}" among them, got "{config.joint}"'
+            expected = f'two languages or more, "{config.language}" among them'
+            yield ConfigError(field="joint", expected=expected, got=f'"{config.joint}"')
 
 
-def _check_plugin(config: ExperimentConfig) -> Iterator[str]:
+def _check_plugin(config: ExperimentConfig) -> Iterator[ConfigError]:
     if not isinstance(config.plugin, str):
         return
     try:
         fingerprint(config.plugin)
     except ConfigError as error:
-        yield str(error)
+        yield error
 
 
-def _check_paths(config: ExperimentConfig) -> Iterator[str]:
+def _check_paths(config: ExperimentConfig) -> Iterator[ConfigError]:
     for name in ("data_dir", "out"):
         if getattr(config, name) == "":
-            yield f"{name}: {EMPTY_PATH}"
+            yield ConfigError(EMPTY_PATH, field=name)
 
 
 _RULES = (_check_language, _check_solver, _check_joint, _check_plugin, _check_paths)

@@ -7,6 +7,7 @@ the SHA-256 of plug-ins, and the workers of a grid run the same files and entry 
 
 import contextlib
 import importlib.util
+import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from pecl.errors import ConfigError, one_line, suggest
+from pecl.errors import ConfigError, flag_words, one_line, suggest
 from pecl.files import expanded, read_regular, sha256_bytes, sha256_file, sha256_json
 from pecl.options import Registry
 
@@ -69,8 +70,9 @@ def hashes_of(names: str | None) -> list[str]:
     for name in names.split(",") if names is not None else ():
         if _key(name) not in _loaded:
             raise ConfigError(
-                f"plugin: {name} is code, which a config does not run: expected --plugin {name} on the command "
-                f'line too, or pecl.load_plugin("{name}") before'
+                f"{name} is code, which a config does not run: expected {shlex.join(flag_words('plugin', name))} on "
+                f'the command line too, or pecl.load_plugin("{name}") before',
+                field="plugin",
             )
         hashes.append(_loaded[_key(name)])
 
@@ -131,7 +133,9 @@ def _run_file(name: str, path: str) -> None:
         source = read_regular(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"plugin: cannot read {name}: {reason}; expected a Python file, such as my.py") from error
+        raise ConfigError(
+            f"cannot read {name}: {reason}; expected a Python file, such as my.py", field="plugin"
+        ) from error
 
     sha256 = sha256_bytes(source)
     module = ModuleType(f"pecl_plugin_{sha256[:16]}")
@@ -144,7 +148,7 @@ def _run_file(name: str, path: str) -> None:
     except Exception as error:
         line = _line_of(error, path)
         source_line = name if line is None else f"{name}, line {line}"
-        raise ConfigError(f"plugin: {source_line}: {_reason(error)}") from error
+        raise ConfigError(f"{source_line}: {_reason(error)}", field="plugin") from error
 
 
 def _line_of(error: Exception, path: str) -> int | None:
@@ -162,8 +166,9 @@ def _import(name: str) -> None:
         if installed:
             examples = f", such as {', '.join(sorted(installed))}"
         raise ConfigError(
-            "plugin: expected a Python file, such as my.py, or the name of an installed plug-in"
-            f'{examples}, got "{name}"{suggest(name, installed)}'
+            "expected a Python file, such as my.py, or the name of an installed plug-in"
+            f'{examples}, got "{name}"{suggest(name, installed)}',
+            field="plugin",
         )
 
     module = installed[name].module
@@ -176,7 +181,7 @@ def _import(name: str) -> None:
         with _loading(name, sha256, module.partition(".")[0]):
             installed[name].load()
     except Exception as error:
-        raise ConfigError(f"plugin: {name}, the module {module}: {_reason(error)}") from error
+        raise ConfigError(f"{name}, the module {module}: {_reason(error)}", field="plugin") from error
 
 
 def _reason(error: Exception) -> str:

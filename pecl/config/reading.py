@@ -10,14 +10,14 @@ import yaml
 from pecl.config.experiment import ExperimentConfig
 from pecl.config.recipes import RECIPES
 from pecl.config.spelling import one_spelling
-from pecl.errors import ConfigError, suggest
+from pecl.errors import ConfigError, not_none, raise_problems, suggest
 from pecl.files import read_regular
 from pecl.options import check_option, parse_option
 
 FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed package, too
 
 
-def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
+def make_config(values: Mapping[str, Any], where: str | None = "config") -> ExperimentConfig:
     """Return the config with `values` over the defaults, in one spelling for equal runs, see `one_spelling`.
 
     A recipe in `values` sets the fields that `values` lacks.
@@ -33,21 +33,21 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
             name = _field_name(key)
             parsed[name] = parse_option(ExperimentConfig, name, value)
         except ConfigError as error:
-            problems.append(str(error))
+            problems.append(error)
 
     if parsed.get("recipe") in RECIPES:
         parsed = {**RECIPES[parsed["recipe"]].values, **parsed}
         if parsed["recipe"] == parsed.get("route"):  # one run has one id
             parsed["recipe"] = None
 
+    config = None
     try:
         config = ExperimentConfig(**one_spelling(parsed))
     except ConfigError as error:
-        problems.append(str(error))
+        problems.append(error)
 
-    if problems:
-        raise ConfigError(f"{where}: {'; '.join(problems)}")
-    return config
+    raise_problems(problems, where)
+    return not_none(config, "config")
 
 
 def check_fields(values: Mapping[str, Any], where: str) -> None:
@@ -62,10 +62,10 @@ def check_fields(values: Mapping[str, Any], where: str) -> None:
             try:
                 check_option(ExperimentConfig, _field_name(key), choice)
             except ConfigError as error:
-                problems.append(str(error))
+                problems.append(error.keyed)
 
     if problems:
-        raise ConfigError(f"{where}: {'; '.join(dict.fromkeys(problems))}")
+        raise ConfigError("; ".join(dict.fromkeys(problems)), place=where)
 
 
 def _field_name(key: Any) -> str:

@@ -58,6 +58,6 @@ def route(name: str, test_query: str = "train-side") -> TranslationRoute:
 
     if name not in OFFICIAL_RUN_CROSS:
         expected = ", ".join(OFFICIAL_RUN_CROSS)
-        raise ConfigError(f"route: expected one of {expected} with test_query official-run-cross, got {name!r}")
+        raise ConfigError(f"expected one of {expected} with test_query official-run-cross, got {name!r}", field="route")
 
     return TranslationRoute(query, anchor, OFFICIAL_RUN_CROSS[name])

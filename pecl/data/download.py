@@ -21,7 +21,7 @@ from urllib.request import Request, build_opener
 
 from pecl.data.captions import read_captions
 from pecl.data.reading import coco_split, provenance_file, read_provenance
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import ConfigError, DataError, setting, unknown
 from pecl.files import load_json, read_regular, sha256_bytes, write_bytes, write_json
 from pecl.files.images import decode_picture
 from pecl.files.progress import Bar
@@ -209,7 +209,7 @@ def download(
         try:
             check_address(mirror)
         except FetchError as error:
-            raise ConfigError(f"--base-url: {error}") from error
+            raise ConfigError(f"{error}", field="base_url") from error
 
     plans = {name: caption_files(name, mirror) for name in names}
     with Bar(desc="download", unit="file", total=sum(map(len, plans.values()))) as bar:
@@ -312,8 +312,8 @@ class _Downloader:
             skipped = f", {not_tried} were not tried" if not_tried else ""
             raise DataError(
                 f"{name}: {len(failed)} of {len(files)} files could not be fetched{skipped}: {causes}{ellipsis}. The "
-                "others are kept, and the same command continues; --base-url names a mirror, --data-dir a copy that "
-                "you have (a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
+                f"others are kept, and the same command continues; {setting('base_url')} names a mirror, "
+                f"{setting('data_dir')} a copy that you have (a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
             )
 
     def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
@@ -332,7 +332,9 @@ class _Downloader:
                 if file.sha256 is not None and not self.overwrite:  # a damaged image is replaced
                     if read_provenance(target) is not None:
                         return "kept", _record_of(content)
-                    message = f"{target} is there but not the owner's file: {error}; --overwrite replaces it"
+                    message = (
+                        f"{target} is there but not the owner's file: {error}; {setting(overwrite=True)} replaces it"
+                    )
                     raise FetchError(message) from error
 
         content = fetch(file.url, check, self.policy, self._stopped)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import DIRECTIONS, PARTS, ParallelCaptions, read_captions, resolve_captions_file
-from pecl.errors import ConfigError, DataError, not_none, unknown
+from pecl.errors import ConfigError, DataError, not_none, setting, unknown
 from pecl.files import load_json, sha256_bytes, sha256_file, write_bytes, write_json
 from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadable_images
 
@@ -169,14 +169,15 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     missing = {i: path for i, path in enumerate(images.paths) if not os.path.isfile(path)}
     present = len(images) - len(missing)
     remaining = captions
+    captions_only = setting(gallery="english", image_weight=0)
 
     if missing:
         folder = Path(os.path.commonpath([path.absolute().parent for path in images.paths]))
         if not (present and allowed):
             names = some_names([os.path.relpath(path, folder) for path in missing.values()])
-            way_on = "use only the captions (--gallery english --image-weight 0; text_only=True)"
+            way_on = f"use only the captions ({captions_only}; text_only=True)"
             if present:
-                way_on = f"pass --allow-missing-images (allow_missing_images=True) to use the {present} that are there"
+                way_on = f"pass {setting(allow_missing_images=True)} to use the {present} that are there"
             raise DataError(
                 f"{captions.dataset}: {len(missing)} of {len(images)} images are missing from {folder} ({names}): put "
                 f"them there, or {way_on}"
@@ -187,7 +188,7 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
         if lost:
             raise DataError(
                 f"{captions.dataset}: no image of the {min(lost, key=PARTS.index)} part is in {folder}, so nothing is "
-                "left of it: put them there, or use only the captions (--gallery english --image-weight 0)"
+                f"left of it: put them there, or use only the captions ({captions_only})"
             )
 
     return _counted(remaining, {"total": len(images), "kept": present, "left_out": len(missing)})

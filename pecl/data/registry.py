@@ -24,7 +24,7 @@ from pecl.data.reading import (
     leave_out_unreadable,
 )
 from pecl.data.scenes import load_scenes, scene_languages
-from pecl.errors import DataError, unknown
+from pecl.errors import DataError, setting, unknown
 from pecl.files import expanded, is_path, load_json
 from pecl.language.languages import (
     LANGUAGES,
@@ -249,7 +249,7 @@ def is_read(source: TextSource, language: str) -> bool:
     """Return whether a source is read: not if optional and without `language`. Raise DataError if `NAME?` is no set."""
     dataset = TEXT_OF.get(source.name, source.name)
     if source.optional and dataset not in DATASETS:
-        raise DataError(f'text: expected "?" only after the name of a set, got {source.name}?')
+        raise DataError(f'expected "?" only after the name of a set, got {source.name}?', field="text")
     return not source.optional or language in DATASETS[dataset].languages
 
 
@@ -265,7 +265,7 @@ def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
         if not (root / folder).is_dir():
             raise DataError(
                 f"data set {name!r} needs the folder {root / folder}, which is missing: see data/README.md for how to "
-                f"get it, and name another root with --data-dir or {ENVIRONMENT_VARIABLE}"
+                f"get it, and name another root with {setting('data_dir')} or {ENVIRONMENT_VARIABLE}"
             )
 
     return root

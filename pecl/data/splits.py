@@ -50,20 +50,24 @@ def check_split(captions: ParallelCaptions, shots: int | None) -> None:
     size = captions.part.count("train")
     if shots is not None and not 1 <= shots <= size:
         raise DataError(
-            f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"
+            f"expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}",
+            field="shots",
         )
 
 
 def check_shots(n: int, shots: int | None) -> int:
     """Return `shots`. Raise DataError if it is None or less than 1, or `n` items are too few for the split."""
     if shots is None:
-        raise DataError("shots: expected a number, got all: these data have no training, validation and test parts")
+        raise DataError(
+            "expected a number, got all: these data have no training, validation and test parts", field="shots"
+        )
     if shots < 1:
-        raise DataError(f"shots: expected a whole number >= 1, got {shots}")
+        raise DataError(f"expected a whole number >= 1, got {shots}", field="shots")
     if 2 * shots >= n:
         raise DataError(
-            f"shots: expected at most {max((n - 1) // 2, 0)} of a pool of {n}, so that some are left to test on, got "
-            f"{shots} to train and as many to validate"
+            f"expected at most {max((n - 1) // 2, 0)} of a pool of {n}, so that some are left to test on, got "
+            f"{shots} to train and as many to validate",
+            field="shots",
         )
 
     return shots

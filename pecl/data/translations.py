@@ -17,7 +17,7 @@ from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.reading import DataRequest, describe_file, read_parallel, read_provenance
-from pecl.errors import DataError
+from pecl.errors import DataError, setting
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def read_translations(
                 raise DataError(
                     f"{file} is a copy of {original}, so it holds no {direction.replace('_', ' ')} translations of "
                     f"{language!r}: put the right file there, choose a route that does not need it, or pass "
-                    "--allow-copied-translations (allow_copied_translations=True)"
+                    f"{setting(allow_copied_translations=True)}"
                 )
             logger.warning("using %s although it is a copy of %s", file, original)
             provenance[direction]["copied_from"] = describe_file(original, request.root)["file"]

@@ -35,14 +35,14 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
     if isinstance(texts, str):
         texts = [texts]
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
-        raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
+        raise DataError(f"expected a text or a list of texts, got {texts!r} ({type(texts).__name__})", field="texts")
 
     text_list = list(texts)
     for i, text in enumerate(text_list):
         if not isinstance(text, str):
-            raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
+            raise DataError(f"expected a text at position {i}, got {text!r} ({type(text).__name__})", field="texts")
         if not is_text(text):
-            raise DataError(f"texts: expected a text at position {i}, got {text!r}, which UTF-8 cannot hold")
+            raise DataError(f"expected a text at position {i}, got {text!r}, which UTF-8 cannot hold", field="texts")
 
     return text_list
 
@@ -65,7 +65,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield batches of at most `batch_size` texts, longest first; at most `max_padding` of each is padding."""
     if batch_size < 1:
-        raise ConfigError(f"batch_size: expected at least 1, got {batch_size}")
+        raise ConfigError(f"expected at least 1, got {batch_size}", field="batch_size")
 
     lengths = lengths_of(token_ids)
     batch: list[int] = []

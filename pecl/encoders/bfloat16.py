@@ -75,7 +75,7 @@ def check_bfloat16(device: str | torch.device) -> None:
         can = False
 
     if not can:
-        raise ConfigError(f"precision: expected fp32 on the device {device}, which has no bf16, got bf16")
+        raise ConfigError(f"expected fp32 on the device {device}, which has no bf16, got bf16", field="precision")
 
     if device.type == "cpu" and not cpu_multiplies_bfloat16():
         logger.warning("precision bf16: this processor has neither AVX512-BF16 nor AMX, so fp32 is faster here")

@@ -32,7 +32,7 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
 
     if not isinstance(images, Iterable):
         kind = type(images).__name__
-        raise DataError(f"images: expected a path, a picture or several of them, got {images!r} ({kind})")
+        raise DataError(f"expected a path, a picture or several of them, got {images!r} ({kind})", field="images")
 
     for i, image in enumerate(images):
         if isinstance(image, str | Path):
@@ -40,7 +40,7 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
         elif isinstance(image, Image.Image):
             yield to_rgb(image)
         else:
-            raise DataError(f"images: expected a path or a picture at position {i}, got {type(image).__name__}")
+            raise DataError(f"expected a path or a picture at position {i}, got {type(image).__name__}", field="images")
 
 
 class ImageEncoder(Tower):
@@ -135,7 +135,7 @@ class ImageEncoder(Tower):
             torch.Size([1, 256])
         """
         if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"batch_size: expected at least 1, got {batch_size}")
+            raise ConfigError(f"expected at least 1, got {batch_size}", field="batch_size")
 
         size = batch_size or self.default_batch_size
         has_more = isinstance(images, Sequence) and len(images) > size

@@ -124,7 +124,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an adapter.
         """
         if self.adapter is not None:
-            raise ConfigError("precision: expected a text tower without adapter: set it before you attach one")
+            raise ConfigError("expected a text tower without adapter: set it before you attach one", field="precision")
 
         self.fix_fingerprint()
         if states is None:

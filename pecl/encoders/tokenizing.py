@@ -98,7 +98,7 @@ class Tokenizing:
         if isinstance(language, str):
             return [language] * number
         if len(language) != number or not all(isinstance(name, str) for name in language):
-            raise DataError(f"language: expected a language for each of {number} texts, got {language!r}")
+            raise DataError(f"expected a language for each of {number} texts, got {language!r}", field="language")
         return language
 
     def transliteration(self, language: str) -> Transliteration | None:
@@ -159,8 +159,9 @@ class Tokenizing:
         token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
         if token is None or token == self.tokenizer.unk_token_id:
             raise ConfigError(
-                f"language: the text tower {self.name!r} has no token for {language_name(language)} "
-                f"({flores or 'no FLORES-200 code is known'}): expected a language of NLLB, or another text tower"
+                f"the text tower {self.name!r} has no token for {language_name(language)} "
+                f"({flores or 'no FLORES-200 code is known'}): expected a language of NLLB, or another text tower",
+                field="language",
             )
         return token
 

@@ -17,7 +17,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.memory import keep_freed_memory
 from pecl.encoders.pairs import MINI, MINI_POOLED, PAIRS, warn_of_licence
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, WeightsError, unknown
+from pecl.errors import ConfigError, WeightsError, setting, unknown
 from pecl.machine import BF16, FP32, PRECISIONS, resolve_precision
 
 
@@ -116,7 +116,9 @@ def check_device(device: str | torch.device) -> None:
         torch.zeros(1, device=device).tolist()  # tensors of the device "meta" hold nothing
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"device: expected an available one, such as {', '.join(devices)}, got {device!s}") from error
+        raise ConfigError(
+            f"expected an available one, such as {', '.join(devices)}, got {device!s}", field="device"
+        ) from error
 
 
 # Readers of weights are imported when used: mini needs none of the hub's machinery, the others none
@@ -214,5 +216,6 @@ def check_pair(text: MultilingualTextEncoder, image: ImageEncoder) -> None:
     if text.embedding_dim != image.embedding_dim:
         raise WeightsError(
             f"text tower {text.name} embeds into {text.embedding_dim} dimensions and image tower {image.name} into "
-            f"{image.embedding_dim}: choose two of one width (--text-model, --image-model), or a profile for both"
+            f"{image.embedding_dim}: choose a {setting('text_model')} and an {setting('image_model')} of one width, or "
+            "a profile for both"
         )

@@ -37,8 +37,9 @@ def solvable_head(adapter: Adapter) -> tuple[list[nn.Module], Head]:
     layers = list(head) if isinstance(head, nn.Sequential) else [head]
     if not layers or not isinstance(layers[-1], Head):
         raise ConfigError(
-            "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K, such as "
-            f'"lora+head:rank=48", and a tower whose last layer is linear, got {adapter!r}'
+            "closed-form solves the head, so it needs an adapter with head or head:rank=K, such as "
+            f'"lora+head:rank=48", and a tower whose last layer is linear, got {adapter!r}',
+            field="solver",
         )
     return layers[:-1], layers[-1]
 
@@ -127,7 +128,9 @@ class Centring:
         _, self.head = solvable_head(adapter)
         bias = self.head.shift if isinstance(self.head, SlotLowRankLinear) else self.head.bias
         if bias is None:
-            raise ConfigError("solver: centring moves the bias of the head, which this tower lacks: use head:rank=1")
+            raise ConfigError(
+                "centring moves the bias of the head, which this tower lacks: use head:rank=1", field="solver"
+            )
         self.bias = bias
 
     def solve(self, records: Sequence[SlotRecord]) -> None:

@@ -63,7 +63,7 @@ def distil(
 
 
 def distil_config(
-    given: Mapping[str, Any], cache: TrainingDataCache, images: bool = False, where: str = "config"
+    given: Mapping[str, Any], cache: TrainingDataCache, images: bool = False, where: str | None = "config"
 ) -> ExperimentConfig:
     """Return the config of a distillation: the given fields and defaults that depend on the number of pairs.
 
@@ -75,15 +75,16 @@ def distil_config(
 
     config = make_config({**defaults, **given}, where)
     if images and not config.image_weight:
-        raise ConfigError("image_weight: expected a number > 0 with images, got 0")
+        raise ConfigError("expected a number > 0 with images, got 0", field="image_weight")
 
     if config.text is None and config.train_on == "pairs":
         languages = DATASETS[config.dataset].languages if config.dataset in DATASETS else ()
         has_captions = is_path(config.dataset) or config.language in languages
         way = way_to_adapter(config.language, dataset=config.dataset if has_captions else None)
         raise ConfigError(
-            "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
-            f"multi30k-translations, {', '.join(TEXT_SETS)}; {way}"
+            "expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
+            f"multi30k-translations, {', '.join(TEXT_SETS)}; {way}",
+            field="text",
         )
 
     if set(SCHEDULE_FIELDS) <= set(given):

@@ -9,7 +9,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import load_towers
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, setting
 from pecl.experiment.fleet_measuring import embed_queries, size_of
 from pecl.experiment.frozen import embed_queries_plain, make_evaluator
 from pecl.experiment.inputs import read_evaluation
@@ -78,7 +78,7 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     `weights` None evaluates the plain tower, even if an adapter of the language is known.
     """
     if config.all_pairs and config.weights in (None, PLAIN):
-        raise ConfigError("all_pairs: expected an adapter with it: no pair trained the plain tower")
+        raise ConfigError("expected an adapter with it: no pair trained the plain tower", field="all_pairs")
 
     known_adapters = KnownAdapters(config.profile, text_model=config.text_model)
     if config.weights is not None:
@@ -88,5 +88,5 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     default = known_adapters.for_language(config.language)
     way = default.reason
     if default.path:
-        way = f"--adapter {default.name} evaluates the adapter of this language"
+        way = f"{setting(weights=default.name)} evaluates the adapter of this language"
     return config, replace(known_adapters.choose(PLAIN, None), reason=f"the plain tower; {way}")

@@ -51,7 +51,9 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
 
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
         languages = ", ".join(config.language for config in configs)
-        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {languages}")
+        raise ConfigError(
+            f"expected all languages of the joint training {joint} at once, got {languages}", field="language"
+        )
 
 
 def slots_of(runs: Sequence[Inputs]) -> list[int]:

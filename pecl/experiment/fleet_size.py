@@ -117,10 +117,11 @@ def check_size(runs: Sequence[Inputs], max_runs: int) -> None:
     tower = runs[0].towers.text
     if draws_by_batch(runs[0].config, tower):
         raise FleetSizeError(
-            f"fleet: expected 1 with the text tower {tower.name!r}, whose attention draws dropout for "
-            f"a whole batch, got {len(runs)}; or leave dropout out"
+            f"expected 1 with the text tower {tower.name!r}, whose attention draws dropout for "
+            f"a whole batch, got {len(runs)}; or leave dropout out",
+            field="fleet",
         )
 
     raise FleetSizeError(
-        f"fleet: expected at most {max_runs}, which fit into the memory here, or auto, got {len(runs)}"
+        f"expected at most {max_runs}, which fit into the memory here, or auto, got {len(runs)}", field="fleet"
     )

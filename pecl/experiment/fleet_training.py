@@ -55,7 +55,7 @@ def make_trainer(
     if not path.exists():
         other_threads = threads_of_states(path)
         if other_threads:
-            message = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
+            message = "run %s restarts: it was interrupted with %d threads and has %d now, which changes last digits"
             logger.warning(message, config.run_id(), other_threads[0], torch.get_num_threads())
 
     return Trainer(

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pecl.config import ExperimentConfig
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, setting
 from pecl.experiment.evaluation import with_adapter
 from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import read_evaluation
@@ -22,16 +22,21 @@ DIRECTION = "text_to_image"  # corrections are for photographs, so the other dir
 def check_corrections(config: ExperimentConfig) -> References:
     """Return the reference captions for a config's towers. Raise ConfigError if there are none."""
     if config.gallery != "images":
-        raise ConfigError(f"gallery: expected images with --correct-hubs, got {config.gallery}")
+        raise ConfigError(f"expected images with {setting(correct_hubs=True)}, got {config.gallery}", field="gallery")
     if config.image_embeddings is not None:
-        raise ConfigError("--correct-hubs: expected no --embeddings with it: corrections are for pecl's own images")
+        raise ConfigError(
+            f"expected no {setting('image_embeddings')} with it: corrections are for pecl's own images",
+            field="correct_hubs",
+        )
 
     towers = towers_of(config)
     fingerprints = {"image": towers.image.fingerprint, "text": towers.text.fingerprint}
     references = find_references(config.profile, fingerprints)
     if references is None:
         names = f"{towers.text.name} and {towers.image.name}"
-        raise ConfigError(f"--correct-hubs: no reference captions are known for {names}, expected the profile mini")
+        raise ConfigError(
+            f"no reference captions are known for {names}, expected the profile mini", field="correct_hubs"
+        )
 
     return references
 

@@ -10,7 +10,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe
 from pecl.config import LEXICON
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, suggest
+from pecl.errors import ConfigError, setting, suggest
 from pecl.experiment.fleet import Member, members_of
 from pecl.experiment.inputs import Inputs
 from pecl.experiment.towers import has_no_values
@@ -51,9 +51,13 @@ def check_start(adapter: Adapter, runs: Sequence[Inputs]) -> None:
     if start != LEXICON:
         return start_slots(adapter, start)
     if not any(module.counts_tokens for _, module, _ in adapter.modules):
-        raise ConfigError(f"start: {LEXICON} needs an adapter with word_embeddings, got {describe(adapter.configs)}")
+        raise ConfigError(
+            f"{LEXICON} needs an adapter with word_embeddings, got {describe(adapter.configs)}", field="start"
+        )
     if any(inputs.pairs.english is None for inputs in runs):
-        raise ConfigError(f"start: {LEXICON} needs training pairs with English captions, such as --text gives")
+        raise ConfigError(
+            f"{LEXICON} needs training pairs with English captions, such as those of {setting('text')}", field="start"
+        )
 
 
 def translate_slots(adapter: Adapter, members: Sequence[Member]) -> None:
@@ -82,7 +86,7 @@ def start_slots(adapter: Adapter, path: str) -> None:
     if configs != adapter.file_configs:
         expected = describe(adapter.configs)
         actual = describe(configs)
-        raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{actual}"')
+        raise ConfigError(f'expected an adapter "{expected}", got {path} with "{actual}"', field="start")
     if is_shape and configs != file.configs:
         return  # how many vectors a prompt of words has depends on the tokenizer: the training itself checks them
     adapter.check_state(file.state)
@@ -92,5 +96,5 @@ def start_slots(adapter: Adapter, path: str) -> None:
 def file_of_start(path: str, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
     """Return the adapter file that a training starts from. Raise ConfigError or WeightsError if it is none."""
     if not expanded(path).exists() and (hint := suggest(path, (LEXICON,))):
-        raise ConfigError(f'start: expected {LEXICON} or an adapter file, got "{path}"{hint}')
+        raise ConfigError(f'expected {LEXICON} or an adapter file, got "{path}"{hint}', field="start")
     return load_adapter_file(expanded(path), tower)

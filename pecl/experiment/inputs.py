@@ -21,7 +21,7 @@ from pecl.encoders.batches import TokenIds
 from pecl.encoders.large import tokens_of
 from pecl.encoders.store import store_of
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, DataError, not_none
+from pecl.errors import ConfigError, DataError, not_none, setting
 from pecl.experiment.loading import TrainingDataCache, hashes_of_data, load_captions, load_memory, photographs_of
 from pecl.experiment.training_text import TrainingText, normal_forms
 from pecl.files import sha256_lines
@@ -279,7 +279,7 @@ def _check_columns(inputs: Inputs) -> None:
             raise ConfigError(f"{source}: expected data with {column}, which {train.dataset} does not have")
 
     if config.image_weight and data.images is None:
-        raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")
+        raise DataError(f"{data.dataset} has no images here: train on text only with {setting(image_weight=0)}")
 
 
 def check_joint(members: Sequence[Inputs]) -> None:
@@ -289,6 +289,7 @@ def check_joint(members: Sequence[Inputs]) -> None:
     if joint is not None and len(set(sizes.values())) > 1:
         counts = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
         raise ConfigError(
-            f"train_size: expected as many pairs of each language of the joint training {joint}, got {counts}: "
-            f"--train-size {min(sizes.values())} takes so many of each"
+            f"expected as many pairs of each language of the joint training {joint}, got {counts}: "
+            f"{setting(train_size=min(sizes.values()))} takes so many of each",
+            field="train_size",
         )

@@ -26,7 +26,7 @@ from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
 from pecl.data.splits import split_captions
-from pecl.errors import DataError, not_none, shell_quoted, suggest
+from pecl.errors import DataError, command, not_none, setting, suggest
 from pecl.experiment.training_text import (
     TrainingText,
     hold_out,
@@ -67,20 +67,20 @@ def load_captions(
     if config.gallery == "images" and data.images is None:
         raise DataError(
             f"{config.dataset} has no images here: data/README.md names their folder; or retrieve among English "
-            "captions with --gallery english (and train with --image-weight 0)"
+            f"captions with {setting(gallery='english')} (and train with {setting(image_weight=0)})"
         )
 
     if data.english is None and ("english" in columns or config.gallery == "english"):
         option = f"route {config.route}"
-        way_on = "choose --route baseline1"
+        way_on = f"choose {setting(route='baseline1')}"
         if config.gallery == "english":
-            option = "--gallery english"
+            option = setting(gallery="english")
             way_on = "leave it out"
 
-        dataset = shell_quoted(config.dataset)
+        translate = command("data", "translate", config.dataset, source=config.language, target="en")
         raise DataError(
             f"{config.dataset} has no English captions (column 'en'), which {option} needs: {way_on}; or make them "
-            f"with `pecl data translate {dataset} --source {config.language} --target en`, and rename the new column en"
+            f"with {translate}, and rename the new column en"
         )
 
     return data
@@ -207,10 +207,12 @@ def _is_read(source: TextSource, language: str) -> bool:
     """Return `is_read` of a source, or raise DataError for a data set, or a split, that is never trained on."""
     name, *split = re.split("[/:]", source.name, maxsplit=1)
     if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
-        raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
+        raise DataError(f"training reads only the split train of {name}: write {name}, not {source.name}", field="text")
     if source.name in DATASETS and source.name not in TRAIN_ON:
         names = ", ".join(TEXT_SETS)
-        raise DataError(f"text: {source.name} is never trained on: expected one of {names}, or files of your own")
+        raise DataError(
+            f"{source.name} is never trained on: expected one of {names}, or files of your own", field="text"
+        )
     return is_read(source, language)
 
 
@@ -238,7 +240,9 @@ def with_mixed(
         logger.info("mixed: %d of %d captions are tested or held out: dropped", count, len(captions))
 
     if not remaining:
-        raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
+        raise DataError(
+            f"expected captions that are neither tested nor held out, got none from {config.mixed}", field="mixed"
+        )
 
     row = LANGUAGES.get(config.language)  # none for a code that only the user's table has
     mixer = Mixer(*lexicon_pairs(text.train), spaces=row is None or row.script not in UNSPACED)
@@ -267,7 +271,7 @@ def load_memory(config: ExperimentConfig, left_out: Collection[str]) -> list[str
     captions, _ = _english_captions(config.memory, "memory", config.data_dir)
     remaining = [caption for caption in dict.fromkeys(captions) if normal_form(caption) not in left_out]
     if not remaining:
-        raise DataError(f"memory: expected captions that are not tested, got none from {config.memory}")
+        raise DataError(f"expected captions that are not tested, got none from {config.memory}", field="memory")
     return remaining
 
 
@@ -286,7 +290,7 @@ def _english_captions(text: str | None, field: str, data_dir: str | None) -> tup
         if not path.exists() or suffix_of(path) in TABLE_SUFFIXES:
             hint = suggest(source.name, (MULTI30K,))
             raise DataError(
-                f'{field}: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}'
+                f'expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}', field=field
             )
 
         lines = list(stripped_lines(path))

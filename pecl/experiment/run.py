@@ -130,7 +130,7 @@ def train_fleet(
         BusyError: another process trains one of them.
     """
     if not configs:
-        raise ConfigError("configs: expected at least one run, got none")
+        raise ConfigError("expected at least one run, got none", field="configs")
 
     configs = [as_config(config) for config in configs]
     cache = cache or TrainingDataCache()
@@ -332,7 +332,8 @@ def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
         return config
     if not isinstance(config, Mapping):
         raise ConfigError(
-            f'config: expected fields such as {{"language": "de"}}, or pecl.make_config(...), got {config!r:.200}'
+            f'expected fields such as {{"language": "de"}}, or pecl.make_config(...), got {config!r:.200}',
+            field="config",
         )
 
     first, *_ = each_language(with_adapter_of_start(config))

@@ -7,7 +7,7 @@ from pathlib import Path
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.training_pairs import TrainingPairs, hashes_of_pairs, union_of
 from pecl.config import LEXICON
-from pecl.errors import DataError
+from pecl.errors import DataError, setting
 from pecl.experiment.initial_weights import file_of_start
 from pecl.experiment.inputs import Inputs
 
@@ -66,11 +66,11 @@ def without_training_pairs(inputs: Inputs, file: AdapterFile | None) -> Inputs:
     if not untrained:
         raise DataError(
             f"{data.dataset}: expected pairs that did not train {file.path}, got none among {len(test):,}: "
-            "--all-pairs tests them, too"
+            f"{setting(all_pairs=True)} tests them, too"
         )
 
     if count:
-        reason = f"they trained {file.path} or chose its weights; --all-pairs tests them, too"
+        reason = f"they trained {file.path} or chose its weights; {setting(all_pairs=True)} tests them, too"
         logger.info("%s: %d of %d pairs are left out: %s", config.language, count, len(test), reason)
 
     parts = {"test": untrained}

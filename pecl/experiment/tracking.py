@@ -28,7 +28,9 @@ def make_trackers(config: ExperimentConfig) -> dict[str, Tracker]:
             trackers[name] = TRACKERS[name](Path(config.out))
         except ImportError as error:
             package = error.name or str(error)
-            raise ConfigError(f"report_to: {name} needs the package {package}: {install('trackers')}") from error
+            raise ConfigError(
+                f"{name} needs the package {package}: {install('trackers')}", field="report_to"
+            ) from error
 
     return trackers
 
@@ -63,7 +65,7 @@ class TrackerCallback(Callback):
             try:
                 tracker.log_config(run, event.config.to_record(), event.step)
             except Exception as error:  # of any package
-                raise OutputError(f"report_to: {name}: {_sentence(error)}") from error
+                raise OutputError(f"{name}: {_sentence(error)}", field="report_to") from error
 
     def after_validation(self, event: Event) -> None:
         """Keep the row until the state is saved."""

@@ -26,7 +26,7 @@ from pecl.data.custom.sources import (
     text_keys,
     weighted,
 )
-from pecl.errors import DataError, not_none
+from pecl.errors import DataError, not_none, setting
 from pecl.files import HALF_CHARACTER
 from pecl.files.columns import TextWriter
 from pecl.files.progress import Bar
@@ -91,7 +91,9 @@ def load_text(
     parts = []
     sources = list(filter(keep, parse_sources(config.text or "")))
     if not sources:
-        raise DataError(f"text: no set of {config.text} has text in {language_name(config.language)}: expected a table")
+        raise DataError(
+            f"no set of {config.text} has text in {language_name(config.language)}: expected a table", field="text"
+        )
 
     for source in sources:
         pairs, record = read_source(source, config.language, named)
@@ -117,7 +119,9 @@ def load_text(
             source_text = text.select(indices)
             if config.language in COLUMN_WORDS and not has_words(source_text.target):
                 name = language_name(config.language)
-                raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
+                raise DataError(
+                    f"{source.name} has no letters in the column of {name}: expected captions", field="text"
+                )
 
             captions = not_none(source_text.english, "english")
             remark = strange_languages(source_text.target, captions, config.language)
@@ -126,7 +130,7 @@ def load_text(
 
     selections = [weighted(indices, source) for source, indices in parts]
     if not sum(map(len, selections)):
-        raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
+        raise DataError(f"expected at least one pair, got none from {config.text}{_dropped(records)}", field="text")
 
     captions = not_none(text.english, "english")
     shared = [
@@ -170,7 +174,7 @@ def _write_pairs(
             # a byte that no UTF-8 has
             keys += text_key(pair[0].encode("utf-8") + b"\xff" + pair[1].encode("utf-8"))
         except UnicodeEncodeError as error:
-            raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
+            raise DataError(f"{name}, pair {number}: {HALF_CHARACTER}", field="text") from error
 
         targets.append(pair[0])
         english.append(pair[1])
@@ -178,14 +182,16 @@ def _write_pairs(
 
     if empty and not clean:
         raise DataError(
-            f"text: {name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them with "
-            "--clean"
+            f"{name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them with "
+            f"{setting(clean=True)}",
+            field="text",
         )
 
     _, distinct = np.unique(np.frombuffer(keys, np.uint64), return_index=True)
     repeated = targets.count - first - len(distinct)
     if repeated and not clean:
-        logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
+        way = setting(clean=True)
+        logger.warning("%s: %d of %d pairs repeat another: %s drops them", name, repeated, number, way)
 
     rows = first + np.sort(distinct) if clean else np.arange(first, targets.count)
     counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
@@ -213,8 +219,10 @@ def without_overlap(
 
     if overlapping and overlap == "refuse":
         raise DataError(
-            f"text: {len(overlapping)} of {len(text)} pairs are in the test part, first pair {overlapping[0] + 1} "
-            f"({english[overlapping[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
+            f"{len(overlapping)} of {len(text)} pairs are in the test part, first pair {overlapping[0] + 1} "
+            f"({english[overlapping[0]]!r}): drop them with {setting(overlap='drop')}, or allow them with "
+            f"{setting(overlap='allow')}",
+            field="text",
         )
 
     if overlapping:
@@ -226,7 +234,7 @@ def without_overlap(
 
     remaining = np.delete(np.arange(len(text)), overlapping)
     if not len(remaining):
-        raise DataError(f"text: all {len(text)} pairs are in the test part: nothing is left to train on")
+        raise DataError(f"all {len(text)} pairs are in the test part: nothing is left to train on", field="text")
     return _recorded(text.select(remaining), overlap={"pairs": len(overlapping), "dropped": len(overlapping)})
 
 
@@ -265,8 +273,10 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     training = order[~is_held_out][:train_size]
     if count < 1 or not len(training):
         raise DataError(
-            f"text: too few pairs to hold out {max(count, 1)}: {len(text)} of {captions} English captions"
-            f"{_dropped(text.provenance.get('sources', ()))}; add pairs or {'lower' if count > 1 else 'set'} --held-out"
+            f"too few pairs to hold out {max(count, 1)}: {len(text)} of {captions} English captions"
+            f"{_dropped(text.provenance.get('sources', ()))}; add pairs or "
+            f"{'lower' if count > 1 else 'set'} {setting('held_out')}",
+            field="text",
         )
 
     pairs_of = dict[int, list[int]]()  # key of a held-out caption -> its pairs

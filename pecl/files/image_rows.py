@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pecl.errors import ConfigError, DataError, one_line
+from pecl.errors import ConfigError, DataError, one_line, setting
 from pecl.files import check_regular, read_regular
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class ImageRows:
         self.source = Path(embeddings)
         is_array = self.source.suffix == ".npy"
         if is_array != (paths is not None):
-            expected = "--paths FILE with an array" if is_array else "no --paths: parquet and folders name their images"
-            raise ConfigError(f"--embeddings {self.source}: expected {expected}")
+            paths_setting = setting("image_paths")
+            expected = f"{paths_setting} with an array" if is_array else f"no {paths_setting}: it names its images"
+            raise ConfigError(f"{self.source}: expected {expected}", field="image_embeddings")
         self.paths: list[str] = []
         self.parts: list[np.ndarray] = []
 
@@ -111,7 +112,7 @@ class ImageRows:
             if part.ndim != 2 or part.shape[1] != width or part.dtype.kind != "f":
                 raise DataError(
                     f"{self.source}: expected rows of {width} floats, as {tower} gives, got shape {part.shape} of "
-                    f"{part.dtype}: choose the --profile with the tower that embedded the images"
+                    f"{part.dtype}: choose the profile with the tower that embedded the images"
                 )
 
     def _check_lengths(self, block: np.ndarray, rows: Sequence[int]) -> None:

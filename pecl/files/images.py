@@ -23,7 +23,7 @@ from typing import Protocol, cast
 
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from pecl.errors import DataError, one_line
+from pecl.errors import DataError, one_line, setting
 from pecl.files.digests import sha256_bytes, sha256_file
 from pecl.files.progress import Bar
 from pecl.files.reading import read_regular
@@ -316,7 +316,7 @@ def unreadable_error(images: ImageSource, failed: Mapping[int, DataError]) -> Da
     remaining = len(images) - len(failed)
     way_on = "replace them"
     if remaining:
-        way_on += f", or pass --skip-unreadable to go on with the other {remaining}"
+        way_on += f", or pass {setting(skip_unreadable=True)} to go on with the other {remaining}"
 
     names = some_names([images.ids[index] for index in failed])
     reason = str(next(iter(failed.values()))).partition(";")[0]

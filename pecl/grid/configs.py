@@ -21,7 +21,7 @@ _SINGLE_VALUED = fields_of(Role.MACHINE | Role.REPORTED)  # one value for all ru
 _MAX_COMBINATIONS = 100_000
 
 
-def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
+def expand(values: Mapping[str, Any], where: str | None = "grid") -> list[ExperimentConfig]:
     """Return one config per combination of the values that are lists; the last key varies fastest.
 
     Runs with equal run ids are merged, such as alignment weights on a route without alignment.
@@ -32,14 +32,16 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     choices = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
     for name, choice in choices.items():
         if not choice:
-            raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
+            raise ConfigError("an empty list, expected one value or more", field=name, place=where)
         if len(choice) > 1 and name in _SINGLE_VALUED:
-            raise ConfigError(f"{where}: {name}: expected one value, since it distinguishes no runs, got {len(choice)}")
+            raise ConfigError(
+                f"expected one value, since it distinguishes no runs, got {len(choice)}", field=name, place=where
+            )
 
     count = math.prod(map(len, choices.values()))
     if count > _MAX_COMBINATIONS:
         raise ConfigError(
-            f"{where}: expected lists with at most {_MAX_COMBINATIONS:,} combinations, got {quoted(count)}"
+            f"expected lists with at most {_MAX_COMBINATIONS:,} combinations, got {quoted(count)}", place=where
         )
 
     configs = []
@@ -77,7 +79,7 @@ def fleets(
         ConfigError: `size` is below 1, or no number.
     """
     if str(size) != AUTO_FLEET and not (str(size).isdecimal() and int(size) >= 1):
-        raise ConfigError(f"fleet: expected a whole number >= 1, or auto, got {size}")
+        raise ConfigError(f"expected a whole number >= 1, or auto, got {size}", field="fleet")
 
     joint_groups: dict[ExperimentConfig, list[ExperimentConfig]] = {}
     groups: dict[tuple[Any, ...], list[ExperimentConfig]] = {}

@@ -46,10 +46,12 @@ class Halving(Callback):
 def check_halving(factor: int, fleets: Iterable[Sequence[ExperimentConfig]]) -> None:
     """Raise ConfigError if `factor` is not a whole number >= 2, or no runs compete."""
     if type(factor) is not int or factor < 2:
-        raise ConfigError(f"halving: expected a whole number >= 2, got {factor!r}")
+        raise ConfigError(f"expected a whole number >= 2, got {factor!r}", field="halving")
     if not any(competitions([config for config in fleet if "gradient" in config.solvers]) for fleet in fleets):
         names = f"{', '.join(_SEARCHED[:-1])} or {_SEARCHED[-1]}"
-        raise ConfigError(f"halving: expected runs of a fleet that differ only in {names}, got none that compete")
+        raise ConfigError(
+            f"expected runs of a fleet that differ only in {names}, got none that compete", field="halving"
+        )
 
 
 def competitions(fleet: Iterable[ExperimentConfig]) -> list[list[ExperimentConfig]]:

@@ -85,7 +85,7 @@ def run_grid(
         configs = expand(configs)
 
     if callbacks and launcher is not None:
-        raise ConfigError("callbacks: expected none with a launcher, whose processes do not have them")
+        raise ConfigError("expected none with a launcher, whose processes do not have them", field="callbacks")
     run = _Run(configs, fleet, launcher or Inline(callbacks), halving, callbacks)
     run.train()
     return GridOutcome([run.results[config.out, config.run_id()] for config in configs])

@@ -112,7 +112,9 @@ def guess_languages(
         ConfigError: lingua or wordfreq is not installed.
     """
     if not can_guess():
-        raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")
+        raise ConfigError(
+            f"expected one, since detecting it needs lingua and wordfreq: {install('search')}", field="language"
+        )
     return [_guess_language(normalize_text(text[:_MOST_CHARACTERS]), preferred, among) for text in texts]
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import ConfigError, nearest, shell_quoted
+from pecl.errors import ConfigError, command, nearest
 from pecl.options import Registry
 
 ENGLISH = "en"  # the plain towers embed it without an adapter
@@ -236,11 +236,11 @@ def way_to_adapter(code: str, profile: str | None = None, dataset: str | None = 
     It measures on `dataset`, or else on one that has the language.
     """
     has_text = code in LANGUAGES and LANGUAGES[code].flores is not None
-    name = shell_quoted(dataset or ("xtd200" if has_text else "test.csv"))
-    data = f"{name} --text {'flickr30k200' if has_text else 'pairs.tsv'}"
+    name = dataset or ("xtd200" if has_text else "test.csv")
     tables = "" if has_text else " of tables of yours"
-    towers = "" if profile is None else f"--profile {profile} "
-    return f"`pecl distil {towers}--language {code} --dataset {data}` makes an adapter{tables}"
+    flags = {} if profile is None else {"profile": profile}
+    flags |= {"language": code, "dataset": name, "text": "flickr30k200" if has_text else "pairs.tsv"}
+    return f"{command('distil', **flags)} makes an adapter{tables}"
 
 
 def find_code(language: str, among: Iterable[str]) -> str:

@@ -5,10 +5,11 @@ from dataclasses import Field, fields
 from typing import Any
 
 from pecl.config import ExperimentConfig, Role, fields_of
+from pecl.errors import flag_words
 
 EVALUATE_FLAGS = fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE)
 # Fields whose flags the commands add themselves
-_FLAG_NAMES = {
+FLAG_NAMES = {
     "weights": "adapter",
     "plugin": "plugin",
     "image_embeddings": "embeddings",
@@ -26,7 +27,7 @@ def command_of(kind: str, config: ExperimentConfig) -> str:
     for field in fields(ExperimentConfig):
         value = getattr(config, field.name)
         if value != field.default and _has_flag(kind, config, field):
-            words += _flag_words(field.name, value)
+            words += flag_words(FLAG_NAMES.get(field.name, field.name), value)
     return shlex.join(words)
 
 
@@ -35,11 +36,4 @@ def _has_flag(kind: str, config: ExperimentConfig, field: Field[Any]) -> bool:
         return False
     if kind == "evaluate" and field.name not in EVALUATE_FLAGS:  # fields of a training change nothing
         return False
-    return field.name in _FLAG_NAMES or field.metadata.get("flag", True)
-
-
-def _flag_words(name: str, value: object) -> list[str]:
-    flag = _FLAG_NAMES.get(name, name.replace("_", "-"))
-    if isinstance(value, bool):
-        return [f"--{flag}"] if value else [f"--no-{flag}"]
-    return [f"--{flag}", "none" if value is None else str(value)]
+    return field.name in FLAG_NAMES or field.metadata.get("flag", True)

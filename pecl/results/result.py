@@ -408,7 +408,7 @@ def trainings(runs: Iterable[Run]) -> list[TrainingResult]:
 def _result_files(folders: Sequence[str | Path]) -> Iterator[Path]:
     for folder in map(Path, folders):
         if not folder.exists():
-            raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
+            raise DataError(f"results folder {folder} does not exist; give the folder of a training's results")
         if folder.is_file():
             yield folder
             continue

@@ -94,22 +94,27 @@ class NormalEquations:
     def _system(self, prior: LinearMap, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the Cholesky factor (d, d) of the covariance with ridge, and the residual (d, D) of `prior`."""
         if self.count < _FEWEST_PAIRS:
-            raise DataError(f"text: expected at least {_FEWEST_PAIRS} pairs for the closed form, got {self.count}")
+            raise DataError(
+                f"expected at least {_FEWEST_PAIRS} pairs for the closed form, got {self.count}", field="text"
+            )
 
         mean_x, mean_y = self._means()
         xx = self._xx / self.count - mean_x.outer(mean_x)  # (d, d)
         xy = self._xy / self.count - mean_x.outer(mean_y)  # (d, D)
         scale = xx.diagonal().mean()
         if not scale > _LEAST_SPREAD * self._xx.diagonal().mean() / self.count:
-            raise DataError(f"text: expected different texts for the closed form, got {self.count} of equal features")
+            raise DataError(
+                f"expected different texts for the closed form, got {self.count} of equal features", field="text"
+            )
 
         residual = xy - xx @ prior.weight.double().T  # (d, D)
         metric = xx + ridge * scale * torch.eye(len(xx), dtype=xx.dtype)
         factor, failed = torch.linalg.cholesky_ex(metric)
         if failed:
             raise DataError(
-                f"text: {self.count} pairs do not determine a map of {len(xx)} features at the ridge {ridge:g}: "
-                f"expected more than {len(xx)} pairs, or a ridge above 0"
+                f"{self.count} pairs do not determine a map of {len(xx)} features at the ridge {ridge:g}: "
+                f"expected more than {len(xx)} pairs, or a ridge above 0",
+                field="text",
             )
         return factor, residual
 
@@ -139,7 +144,7 @@ def choose_ridge(
         DataError: there are no held-out pairs, or as `NormalEquations.solve`.
     """
     if not len(features):
-        raise DataError("held_out: expected at least one pair to choose the ridge by, got none")
+        raise DataError("expected at least one pair to choose the ridge by, got none", field="held_out")
     errors = {
         ridge: float((equations.solve(prior, ridge)(features) - anchors.double()).square().mean()) for ridge in RIDGES
     }

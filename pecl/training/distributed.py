@@ -246,7 +246,7 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
 
     kind, _, number = device.partition(":")
     if number:
-        raise ConfigError(f"device: expected {kind}, of which each of {size} processes takes one, got {device}")
+        raise ConfigError(f"expected {kind}, of which each of {size} processes takes one, got {device}", field="device")
 
     if not dist.is_initialized():
         if kind == "cuda":
@@ -254,7 +254,7 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
             num_gpus = torch.cuda.device_count()
             if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > num_gpus:
                 raise ConfigError(
-                    f"device: expected a GPU for each process with cuda, got {num_gpus} GPUs on this machine"
+                    f"expected a GPU for each process with cuda, got {num_gpus} GPUs on this machine", field="device"
                 )
             torch.cuda.set_device(number)
 

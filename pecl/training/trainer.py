@@ -74,7 +74,7 @@ class Trainer:
     ) -> None:
         sizes = [len(run.pairs) for run in runs]
         if {run.slot for run in runs} != set(range(adapter.num_slots)) or len(set(sizes)) != 1:
-            raise ConfigError(f"runs: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
+            raise ConfigError(f"expected one size for the {adapter.num_slots} slots, got {sizes} pairs", field="runs")
         if not adapter.parameters():
             raise ConfigError(WITHOUT_PARAMETERS)
 

@@ -57,7 +57,7 @@ def test_a_file_may_be_valid_only_with_the_flags_and_languages_next_to_it(text, 
     [
         ("lr: [1e-3, fast]\nanchr: frozen\n", "{}: lr: expected a number >= 0, got \"fast\"; unknown key 'anchr'"),
         ("shots: 0\n", '{}: shots: expected a whole number >= 1 or "all", got 0'),
-        ("solver: closed-form\nengine: opendelta\n", "{} and command line: engine: expected "),
+        ("solver: closed-form\nengine: opendelta\n", "{} and command line: --engine: expected "),
     ],
 )
 def test_a_wrong_file_is_named(text, sentence, command, tmp_path, capsys):

@@ -168,7 +168,7 @@ def model(tmp_path_factory):
 def test_translate_makes_korean_from_english_and_then_has_nothing_to_do(pecl, tmp_path, model, monkeypatch):
     make_xtd10(tmp_path)
     line = f"translate xtd10 --source en --target Korean --model {model} --max-new-tokens 12"
-    with pytest.raises(DataError, match=r"ko\.txt is there already; --overwrite"):
+    with pytest.raises(DataError, match=r"ko\.txt is there already; overwrite=True"):
         pecl(line)
     status, printed = pecl(f"{line} --overwrite --json")
     record = json.loads(printed)

@@ -103,7 +103,7 @@ def test_recorded_runs_are_found_under_their_run_ids():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"clean": True}, r"^clean: expected translated text with it, such as --text captions\.tsv; leave it out$"),
+        ({"clean": True}, r"^clean: expected translated text with it, such as text='captions\.tsv'; leave it out$"),
         ({"clean": True, "train_on": "sib200"}, "^clean: expected translated text"),
         ({"overlap": "drop"}, "^overlap: expected translated text .* got drop$"),
         ({"overlap": "allow", "train_on": "multi30k-translations"}, "^overlap: expected translated text"),

@@ -128,7 +128,7 @@ def test_a_file_of_the_users_is_not_replaced_unless_told(site, tmp_path):
     own = tmp_path / "multi30k/data/task1/raw/train.de.gz"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"my own")
-    with pytest.raises(DataError, match=r"not the owner's file.*--overwrite"):
+    with pytest.raises(DataError, match=r"not the owner's file.*overwrite=True"):
         download(["multi30k"], tmp_path, policy=FAST)
     assert own.read_bytes() == b"my own"
     download(["multi30k"], tmp_path, overwrite=True, policy=FAST)

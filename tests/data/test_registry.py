@@ -24,7 +24,7 @@ def data_dir(tmp_path, monkeypatch):
 def test_the_argument_goes_before_the_environment_before_the_default(data_dir, monkeypatch, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     monkeypatch.chdir(elsewhere)
-    with pytest.raises(DataError, match=r"needs the folder data/xtd10, which is missing.*--data-dir or PECL_DATA_DIR"):
+    with pytest.raises(DataError, match=r"needs the folder data/xtd10, which is missing.*data_dir or PECL_DATA_DIR"):
         load_dataset("xtd10", "de")
     make_xtd10(elsewhere / "data", n=1)
     assert len(load_dataset("xtd10", "de")) == 1

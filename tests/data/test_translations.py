@@ -14,7 +14,7 @@ def test_copied_korean_is_refused_only_when_it_is_needed_and_not_allowed(tmp_pat
     make_xtd10(tmp_path)
     assert load_xtd10(tmp_path, "ko").english_to_target is None
     assert load_xtd10(tmp_path, "ko", need=("target_to_english",)).target_to_english
-    with pytest.raises(DataError, match=r"en/ko\.txt is a copy of .*en/it\.txt.*--allow-copied-translations"):
+    with pytest.raises(DataError, match=r"en/ko\.txt is a copy of .*en/it\.txt.*allow_copied_translations=True"):
         load_xtd10(tmp_path, "ko", need=("english_to_target",))
     captions = load_xtd10(tmp_path, "ko", need=("english_to_target",), allow_copied_translations=True)
     assert captions.english_to_target == load_xtd10(tmp_path, "it", need=BOTH).english_to_target  # the original

@@ -89,7 +89,7 @@ def test_without_another_pair_nothing_is_tested_or_written(small, trained):
     rows = pd.read_csv(table).iloc[sorted(TRAINED)]
     rows.to_csv(table, index=False)
     before = sorted(Path(small["out"]).iterdir())
-    with pytest.raises(DataError, match=r"expected pairs that did not train .*, got none among 12: --all-pairs"):
+    with pytest.raises(DataError, match=r"expected pairs that did not train .*, got none among 12: all_pairs=True"):
         evaluated(small, trained)
     assert sorted(Path(small["out"]).iterdir()) == before
 

@@ -109,7 +109,7 @@ def test_a_pair_of_the_test_part_is_refused_dropped_or_allowed(pair):
     assert (
         without_overlap(made([*CLEAN, ("...", "!")]), TEST, "refuse").provenance["overlap"]["pairs"] == 0
     )  # no letter
-    with pytest.raises(DataError, match=r"text: 1 of 3 pairs are in the test part, first pair 2 \(.*--overlap allow"):
+    with pytest.raises(DataError, match=r"text: 1 of 3 pairs are in the test part, first pair 2 \(.*overlap='allow'"):
         without_overlap(text, TEST, "refuse")
     dropped = without_overlap(text, TEST, "drop")
     assert pairs_of(dropped) == CLEAN

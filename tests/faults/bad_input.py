@@ -53,7 +53,7 @@ TRAIN = [
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32"),
     ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs images of the aligned pairs"),
     ("--anchor frozen --alignment contrastive_with_image", "anchor: expected student with contrastive_with_image"),
-    ("--train-size 9", "train_size: expected translated text with it"),
+    ("--train-size 9", "--train-size: expected translated text with it"),
     ("--clean", "clean: expected translated text with it, such as --text captions.tsv"),
     ("--joint de", "joint: expected two languages or more"),
 ]
@@ -68,7 +68,7 @@ DISTILLATION = [
     ("--start truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
     ("--adapter lora+head --start sound.safetensors", 'start: expected an adapter "lora.*head", got sound.*with "lora'),
     ("--route method2", "route method2: expected data with .*, which text does not have"),
-    ("--train-on flickr30k200", "text: expected none with train_on flickr30k200"),
+    ("--train-on flickr30k200", "--text: expected none with --train-on flickr30k200"),
     ("--alignment mse:0", 'alignment: expected a weight > 0 after the colon, such as "mse:0.1"'),
 ]
 
@@ -152,8 +152,8 @@ INDEX = [
     ("empty", "empty: there are no photographs in it: expected files named .jpg"),
     ("pictures --out /proc/nowhere", "cannot write|No such file"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
-    ("pictures --out index", "is the index of .*indexed, got .*pictures: name another --out"),
-    ("indexed --profile paper", "--profile: .*indexed-[0-9a-f]* has mini, got paper: leave it out, or pass"),
+    ("pictures --out index", "is the index of .*indexed, got .*pictures: name another one with --out"),
+    ("indexed --profile paper", "--profile: .*indexed-[0-9a-f]* has mini, got paper: leave it out, or make"),
 ]
 
 SEARCH = [

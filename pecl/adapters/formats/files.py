@@ -30,7 +30,7 @@ from pecl.adapters.ready import check_shipped
 from pecl.adapters.spec import KINDS, OF_ENGINES, configs_from_json, configs_to_json, describe
 from pecl.adapters.training_pairs import TrainingPairs
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
+from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of, setting
 from pecl.files import (
     DamagedFileError,
     check_sha256,
@@ -79,7 +79,7 @@ class UnknownAdapterError(WeightsError):
     def __init__(self, path: Path, language: str | None, kind: object) -> None:
         super().__init__(
             f"adapter file {path} is of the kind {kind!r}, which is not known here: expected the plug-in that "
-            "registers it to be named too, as in --plugin my.py"
+            f"registers it, as in {setting(plugin='my.py')}"
         )
         self.language, self.kind = language, kind
 
@@ -237,7 +237,7 @@ def read_adapter(
     path = Path(path)
     is_folder = path.is_dir()
     if configs is not None and (is_folder or path.suffix == SUFFIX):
-        raise ConfigError(f"{path} already contains its configuration; remove --adapter")
+        raise ConfigError(f"{path} already contains its configuration; leave {setting('adapter')} out")
 
     if path.suffix == SUFFIX and not is_folder:
         file = load_adapter_file(path, tower)
@@ -287,7 +287,9 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
     path = Path(path)
     if path.suffix == SUFFIX:
         if adapter.language is None:
-            raise ConfigError(f"{adapter.path} does not state its language, which {path} needs: pass --language")
+            raise ConfigError(
+                f"{adapter.path} does not state its language, which {path} needs: pass {setting('language')}"
+            )
         return save_adapter(
             path,
             adapter.state,

@@ -7,7 +7,7 @@ from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
-from pecl.errors import ConfigError, install, one_line, unknown
+from pecl.errors import ConfigError, install, one_line, setting, unknown
 
 # What PEFT raises for options that do not fit each other or the model
 PEFT_ERRORS = (
@@ -17,25 +17,27 @@ PEFT_ERRORS = (
 UNKNOWN_STEPS = 10**9
 _FILLED = {"total_step": UNKNOWN_STEPS, "progressbar": False}
 
-# Methods that cannot work on a text tower: the reason, and the nearest adapter that can
-REFUSED: dict[str, tuple[str, str]] = {
-    "adaption_prompt": ("changes the attention of LLaMA, Mistral and GPT-2 only", "--engine pecl --adapter prefix"),
-    "cartridge": ("trains the cache of a decoder", "--engine pecl --adapter prefix"),
-    "cpt": ("is for causal language models only", "--engine pecl --adapter soft_prompt"),
+# Methods that cannot work on a text tower: the reason, and engine and kind of the nearest adapter that can
+REFUSED: dict[str, tuple[str, str, str]] = {
+    "adaption_prompt": ("changes the attention of LLaMA, Mistral and GPT-2 only", "pecl", "prefix"),
+    "cartridge": ("trains the cache of a decoder", "pecl", "prefix"),
+    "cpt": ("is for causal language models only", "pecl", "soft_prompt"),
     "lily": (
         "averages its router over all tokens of a batch, so an embedding would depend on the other texts",
-        "--engine peft --adapter lora",
+        "peft",
+        "lora",
     ),
     "multitask_prompt_tuning": (
         "puts a prompt into the pass of a whole model of PEFT",
-        "--engine pecl --adapter soft_prompt",
+        "pecl",
+        "soft_prompt",
     ),
-    "p_tuning": ("puts a prompt into the pass of a whole model of PEFT", "--engine pecl --adapter soft_prompt"),
-    "poly": ("needs the number of a task with each text", "--engine peft --adapter lora"),
-    "prefix_tuning": ("trains the cache of a decoder", "--engine pecl --adapter prefix"),
-    "prompt_tuning": ("puts a prompt into the pass of a whole model of PEFT", "--engine pecl --adapter soft_prompt"),
-    "shadow": ("runs a second model beside a causal language model", "--engine pecl --adapter bottleneck"),
-    "xlora": ("mixes trained adapters of a causal language model", "--engine peft --adapter lora"),
+    "p_tuning": ("puts a prompt into the pass of a whole model of PEFT", "pecl", "soft_prompt"),
+    "poly": ("needs the number of a task with each text", "peft", "lora"),
+    "prefix_tuning": ("trains the cache of a decoder", "pecl", "prefix"),
+    "prompt_tuning": ("puts a prompt into the pass of a whole model of PEFT", "pecl", "soft_prompt"),
+    "shadow": ("runs a second model beside a causal language model", "pecl", "bottleneck"),
+    "xlora": ("mixes trained adapters of a causal language model", "peft", "lora"),
 }
 # Methods of PEFT 0.21 that were tried on every family of text towers; others are tried on two texts when attached
 TRIED = frozenset(
@@ -72,7 +74,8 @@ def config_class_of(method: str) -> Any:
     """Return PEFT's config class of a method. Raise ConfigError for an unknown one, or one that cannot work."""
     classes = config_classes()
     if method in REFUSED:
-        reason, nearest = REFUSED[method]
+        reason, engine, adapter = REFUSED[method]
+        nearest = setting(engine=engine, adapter=adapter)
         raise ConfigError(f"engine peft: {method} {reason}, so it does not work here: use {nearest}")
     if method not in classes:
         raise ConfigError(f"engine peft: {unknown('method', method, method_names())}")

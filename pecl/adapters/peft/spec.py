@@ -15,7 +15,7 @@ from pecl.adapters.peft.method import PeftMethod, to_options
 from pecl.adapters.peft.methods import method_names
 from pecl.adapters.peft.options import check_options, expected_of, members_of, option_types, origin_of
 from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
-from pecl.errors import ConfigError, unknown
+from pecl.errors import ConfigError, setting, unknown
 from pecl.options import quoted, split_unquoted, unquote
 
 JOINED = ("head", "word_embeddings")  # kinds of pecl that can be joined to a method of PEFT
@@ -42,12 +42,12 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     for part in split_unquoted(spec, "+"):
         name, options = split_part(part)
         if name in joined or any(name == method.name for method in methods):
-            raise ConfigError(f"adapter: expected each part once, got {name} twice in {quoted(spec)}")
+            raise ConfigError(f"expected each part once, got {name} twice in {quoted(spec)}", field="adapter")
         if name in JOINED:
             joined[name] = parse_part(part)[0][0]
         elif name in KINDS and name not in method_names():
             expected = f"expected one of PEFT's methods, with {' and '.join(JOINED)} or without"
-            raise ConfigError(f"engine peft: {expected}, got {name}: use --engine pecl")
+            raise ConfigError(f"engine peft: {expected}, got {name}: use {setting(engine='pecl')}")
         else:
             methods.append(_parse_method(name, options))
 

@@ -107,7 +107,9 @@ def embed(
 
     if items is not None or is_array:
         actual = "texts" if items is not None else f"an array {out}"
-        raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {actual}")
+        raise ConfigError(
+            f"expected a source that other processes can open and a folder, got {actual}", field="ray_workers"
+        )
 
     metadata = _on_ray(job, ray_workers)
     return Embedded(shards_of(out), int(metadata["rows"]), metadata)
@@ -164,7 +166,7 @@ class ShardWriter:
 def _on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
     """Compute the missing shards with `workers` workers, and return their metadata."""
     if workers < 1:
-        raise ConfigError(f"ray_workers: expected a whole number >= 1, got {workers}")
+        raise ConfigError(f"expected a whole number >= 1, got {workers}", field="ray_workers")
 
     try:
         import ray.data

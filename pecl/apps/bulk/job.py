@@ -113,17 +113,17 @@ class EmbedJob:
         check_backend(self.backend, str(self.towers.get("device", "cpu")), self.towers.get("precision", FP32))
         for field, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
             if value not in choices:
-                raise ConfigError(unknown(field, value, choices))
+                raise ConfigError(unknown(field, value, choices), field=field)
 
         if self.language is not None:
             any_language_code(self.language)  # raises the error
 
         for name, value in (("source", self.source), ("out", self.out)):
             if not value:
-                raise ConfigError(f"{name}: expected a path, got {value!r}")
+                raise ConfigError(field=name, expected="a path", got=repr(value))
 
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ConfigError(f"batch_size: expected a whole number >= 1, got {self.batch_size!r}")
+            raise ConfigError(f"expected a whole number >= 1, got {self.batch_size!r}", field="batch_size")
 
     def choice(self) -> AdapterChoice:
         """Return the adapter that embeds the texts, or the plain tower; for errors see `KnownAdapters`."""
@@ -197,7 +197,9 @@ class Embedder:
         self.towers: Towers = towers.load_towers(**{**job.towers, "precision": FP32})
         is_image = self.source.kind == IMAGES
         if is_image and job.adapter not in (None, PLAIN):
-            raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
+            raise ConfigError(
+                f"expected none with images, got {job.adapter}: it belongs to the text tower", field="adapter"
+            )
 
         tower = self.towers.image if is_image else self.towers.text
         set_backend(tower, job.backend, job.towers.get("precision", FP32), len(self.source))

@@ -20,7 +20,7 @@ from pecl.backends import check_backend, prepare
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.pairs import PAIRS
-from pecl.errors import ConfigError, install, not_none, unknown
+from pecl.errors import ConfigError, as_argument, install, not_none, spelled, unknown
 from pecl.language.languages import listed
 from pecl.options import parse_option
 
@@ -94,7 +94,8 @@ def run(parsed: argparse.Namespace) -> None:
 
         if parsed.open:  # the socket listens already, so that the browser waits for the server
             threading.Thread(target=_open, args=(address,), daemon=True).start()
-        server.serve(service, listening, parsed.host, plan.key, parsed.access_log)
+        with spelled(as_argument):  # a client sends fields
+            server.serve(service, listening, parsed.host, plan.key, parsed.access_log)
 
 
 def _open(address: str) -> None:
@@ -140,13 +141,13 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     limits = Limits(**{name: parse_option(Limits, name, text) for name, text in texts.items() if text is not None})
 
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:
-        raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
+        raise ConfigError(f'expected a whole number from 0 to 65535, got "{parsed.port}"', field="port")
 
     port = int(parsed.port)
     check_port(parsed.host, port)
 
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
-        raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
+        raise ConfigError(f"expected a folder, got {parsed.adapters_dir}", field="adapters_dir")
 
     key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
     if parsed.index is not None:
@@ -175,13 +176,13 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
 
 def _check_folders(config: ExperimentConfig) -> None:
     """Raise WeightsError if a tower is named by a folder that does not exist; a model of the hub is fetched later."""
-    for flag, name in (("--text-model", config.text_model), ("--image-model", config.image_model)):
+    for field, name in (("text_model", config.text_model), ("image_model", config.image_model)):
         if name is not None and name not in PAIRS:
             from pecl.encoders.loading.hub import local_folder  # takes a second
             from pecl.encoders.loading.open_clip import PREFIX
 
             if not name.startswith(PREFIX):
-                local_folder(name, f"{flag} PATH")
+                local_folder(name, field)
 
 
 def _check_index(folder: str, config: ExperimentConfig) -> None:

@@ -16,6 +16,7 @@ from pecl.config import ExperimentConfig
 from pecl.data.custom.sources import parse_sources
 from pecl.data.registry import DATASETS, is_read
 from pecl.encoders.pairs import MINI, PAIRS
+from pecl.errors import command
 from pecl.language.languages import LANGUAGES, language_name
 from pecl.report.selection.groups import group_of
 from pecl.results.result import TrainingResult
@@ -135,8 +136,11 @@ def _figures(adapters: Sequence[Published]) -> str:
 
 def _loading(adapter: Published, target: str) -> str:
     config = adapter.result.config
-    options = {"profile": config.profile, "text-model": config.text_model}
-    flags = "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, "mini"))
+    options = {"profile": config.profile, "text_model": config.text_model}
+    towers = {name: value for name, value in options.items() if value not in (None, "mini")}
+    words = ("export", "sentence-transformers", f"towers-{adapter.language}")
+    pull = command("adapters", "pull", str(target), "adapters", **towers)
+    export = command(*words, adapter=f"adapters/{adapter.name}", **towers)
     return f"""In pecl:
 
 ```python
@@ -148,8 +152,8 @@ bank = pecl.AdapterBank.from_files(tower, pull("{target}", "adapters", tower))
 bank.encode_text(["..."], language="{adapter.language}")
 ```
 
-In sentence-transformers, after `pecl adapters pull {target} adapters{flags}` and
-`pecl export sentence-transformers towers-{adapter.language} --adapter adapters/{adapter.name}{flags}`:
+In sentence-transformers, after {pull} and
+{export}:
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -25,7 +25,7 @@ from pecl.apps.export.card import Published, describe_published, terms_of, tower
 from pecl.config import ExperimentConfig
 from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import DataError, OutputError, WeightsError
+from pecl.errors import DataError, OutputError, WeightsError, setting
 from pecl.files import check_absent, expanded, load_json, new_folder, sha256_file, write_json, write_text
 from pecl.results.result import TrainingResult, collect, read_result, read_run, trainings, verify
 
@@ -138,7 +138,7 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
         if adapter.language == next_adapter.language:
             raise DataError(
                 f"{paths} are both of {adapter.language}: expected one adapter per language; name the files, instead "
-                "of their folder, or choose by validation (--best)"
+                f"of their folder, or choose by validation with {setting(best=True)}"
             )
         if adapter.file.fingerprint != next_adapter.file.fingerprint:
             raise WeightsError(f"{paths} were trained on different text towers: publish them apart")
@@ -151,7 +151,7 @@ def _trained(source: Path) -> list[Published]:
     if source.is_dir():
         with_adapter = [result for result in trainings(collect([source])) if result.adapter_path.exists()]
         if not with_adapter:
-            raise DataError(f"{source} holds no complete training with its adapter: give the folder that `--out` named")
+            raise DataError(f"{source} holds no complete training with its adapter: give the folder of its results")
         return [Published(load_adapter_file(result.adapter_path), result) for result in with_adapter]
 
     file = load_adapter_file(source)
@@ -159,7 +159,7 @@ def _trained(source: Path) -> list[Published]:
     if not path.exists():
         raise DataError(
             f"{source}: its result {path} is missing, from which the card's figures are read: give the file in the "
-            "folder that `pecl train --out` named"
+            "folder of the results"
         )
     result = read_result(path)
     if not isinstance(result, TrainingResult):

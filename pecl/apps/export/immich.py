@@ -27,7 +27,7 @@ from pecl.encoders.loading.open_clip import LENGTH
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
-from pecl.errors import not_none
+from pecl.errors import not_none, setting
 from pecl.files import checked_folder, load_json, write_json
 
 MODEL = "model.onnx"
@@ -241,7 +241,7 @@ def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
     size = scaled if edge is None else crop
     if "height" not in size or (edge is not None and (size["height"], size.get("width")) != (edge, edge)):
         expected = "images that are cropped to the size to which they are scaled, or scaled to one size"
-        raise contract.refused(image, "immich", f"{expected}; --text-only leaves them out")
+        raise contract.refused(image, "immich", f"{expected}; {setting(text_only=True)} leaves them out")
 
     return {
         "size": [size["height"], size["width"]],

@@ -30,11 +30,11 @@ from pecl.encoders.loading.sentence_transformers import encoder_folder
 from pecl.encoders.loading.weights import read_json
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import ConfigError, WeightsError, command
 from pecl.files import checked_folder, expanded
 
-BASE_OPTION = "--base"
-_REMEDY = f"write it once with `pecl export sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
+BASE = "base"
+_REMEDY = "write it once with `pecl export sentence-transformers FOLDER`, and name that folder"
 _HELD = LoraConfig | WordEmbeddingsConfig | LayerNormConfig | PeftMethod  # the kinds that PEFT's format holds
 
 
@@ -122,8 +122,9 @@ def _cannot_go(adapter: AdapterFile, unsupported: list[AdapterConfig]) -> str:
     parts = ", ".join(config.kind for config in unsupported) or "an adapter without lora or word_embeddings"
     return (
         f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora "
-        "or word_embeddings, with or without layernorm (a head and a text before the text go into the folder of `pecl "
-        "export sentence-transformers --adapter-only`, whatever can be merged into any other export)"
+        "or word_embeddings, with or without layernorm (a head and a text before the text go into the folder of "
+        f"{command('export', 'sentence-transformers', adapter_only=True)}, whatever can be merged into any other "
+        "export)"
     )
 
 
@@ -139,17 +140,17 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
     """
     name = str(tower.name if base is None else base)
     if base is None and name in (MINI, MINI_POOLED):
-        raise ConfigError(f"base: the text tower {name} is not a checkpoint that PEFT can load: {_REMEDY}")
+        raise ConfigError(f"the text tower {name} is not a checkpoint that PEFT can load: {_REMEDY}", field="base")
 
     form = "open_clip"
-    folder = Path() if name.startswith(PREFIX) else resolve(name, BASE_OPTION)
+    folder = Path() if name.startswith(PREFIX) else resolve(name, BASE)
     encoder = folder
     if not name.startswith(PREFIX) and not is_open_clip(folder):
         encoder = encoder_folder(folder)
         form = read_json(encoder / "config.json").get("model_type")
 
     if form in ("open_clip", "M-CLIP"):
-        raise ConfigError(f"base: {name} is in {form}'s format, which PEFT cannot load: {_REMEDY}")
+        raise ConfigError(f"{name} is in {form}'s format, which PEFT cannot load: {_REMEDY}", field="base")
 
     if base is not None and name != tower.name:
         loaded = load_text_encoder(name)

@@ -22,7 +22,7 @@ from pecl.apps.export.peft import write_encoder_adapter
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
-from pecl.errors import ConfigError, not_none
+from pecl.errors import ConfigError, not_none, setting
 from pecl.files import checked_folder, write_json
 
 _VISION: dict[str, type[PreTrainedModel]] = {
@@ -91,7 +91,7 @@ def export_adapter(
     if tower.family is not None and tower.family.whole is not None:
         raise ConfigError(
             f"an adapter on {tower.backbone.config.model_type} cannot be written without its tower, which "
-            "sentence-transformers reads as one model of both halves: leave --adapter-only out"
+            f"sentence-transformers reads as one model of both halves: leave {setting('adapter_only')} out"
         )
 
     merged = merge_adapter(adapter, tower)
@@ -116,7 +116,9 @@ def _image_parts(tower: ImageEncoder) -> list[folders.Part]:
     vision = _VISION.get(getattr(getattr(model, "config", None), "model_type", ""))
     if name is None and vision is None:
         expected = "a model of timm, or the image half of a CLIP or SigLIP of transformers"
-        raise contract.refused(tower, "sentence-transformers", f"{expected}; leave it out with --text-only")
+        raise contract.refused(
+            tower, "sentence-transformers", f"{expected}; leave it out with {setting(text_only=True)}"
+        )
 
     def write(folder: Path) -> None:
         if name is not None:

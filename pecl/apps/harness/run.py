@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, install, not_none, unknown
+from pecl.errors import ConfigError, install, not_none, setting, unknown
 from pecl.experiment.evaluation import evaluate, with_adapter
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.tested_pairs import without_training_pairs
@@ -56,9 +56,11 @@ def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> None:
 
     for config in configs:
         if config.gallery != "images":
-            raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
+            raise ConfigError(f"expected images with {setting(harness=harness)}, got {config.gallery}", field="gallery")
         if config.image_embeddings is not None:
-            raise ConfigError(f"--harness {harness}: expected no --embeddings with it: {harness} embeds images itself")
+            raise ConfigError(
+                f"expected none with {setting(harness=harness)}, which embeds images itself", field="image_embeddings"
+            )
 
 
 def _with_mteb(inputs: Inputs, towers: Towers, text: AdapterBank) -> Recalls:

@@ -45,7 +45,7 @@ from pecl.data.custom.photographs import (
     check_folder,
     find_photographs,
 )
-from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none, setting
 from pecl.files import LOCK, check_writable, locked
 from pecl.files.progress import Bar
 from pecl.machine import AUTO
@@ -105,7 +105,7 @@ def build_index(
     """
     options = options or IndexOptions()
     if out == "":
-        raise ConfigError(f"out: {EMPTY_PATH}")
+        raise ConfigError(f"{EMPTY_PATH}", field="out")
 
     options.check()
     root = check_folder(folder)
@@ -114,7 +114,7 @@ def build_index(
     try:
         check_writable(index_path)
     except OutputError as error:
-        raise OutputError(f"{error}; --out names another folder for the index") from error
+        raise OutputError(f"{error}; {setting('out')} names another folder for the index") from error
 
     try:
         # The lock comes before the search for photographs: otherwise another update could end in

@@ -22,7 +22,7 @@ import numpy as np
 from platformdirs import user_data_path
 
 from pecl.data.custom.photographs import Stamp
-from pecl.errors import DataError, OutputError
+from pecl.errors import DataError, OutputError, command
 from pecl.files import LOCK, make_private, parse_json
 
 FILE = "pecl-index.sqlite"
@@ -226,7 +226,9 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, error) from error
 
-    raise DataError(f"{path}: expected version {VERSION}, got {version!r}: run `pecl index FOLDER --rebuild`")
+    raise DataError(
+        f"{path}: expected version {VERSION}, got {version!r}: run {command('index', 'FOLDER', rebuild=True)}"
+    )
 
 
 def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
@@ -310,4 +312,6 @@ def _written(stamp: Stamp) -> str:
 
 def damaged(path: Path, reason: object) -> DataError:
     """Return the error for a damaged index."""
-    return DataError(f"{path} is damaged ({reason}): run `pecl index FOLDER --rebuild` to make the index again")
+    return DataError(
+        f"{path} is damaged ({reason}): make the index again with {command('index', 'FOLDER', rebuild=True)}"
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from pecl.apps.search.catalogue import Entry, Unreadable
 from pecl.data.custom.photographs import NO_STAMP, Photograph
 from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
-from pecl.errors import DataError
+from pecl.errors import DataError, setting
 from pecl.files.images import ImageFiles
 from pecl.files.progress import Bar
 from pecl.machine import CORES_SPEED, FP32
@@ -48,7 +48,7 @@ def describe_needs(profile: str, photographs: int, device: str) -> str:
 
     line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
     if profile == MINI:
-        line += f"; mini is a demonstration: with access to a model hub, --profile {RECOMMENDED} finds more"
+        line += f"; mini is a demonstration: with access to a model hub, {setting(profile=RECOMMENDED)} finds more"
     return line
 
 

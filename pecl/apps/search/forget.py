@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pecl.apps.search.catalogue import FILES, UnavailableError, connected, index_folder, read_head
 from pecl.apps.search.options import BUSY
 from pecl.apps.search.qdrant import Points
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, setting
 from pecl.files import LOCK, locked
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
     places = [Path(folder), index_folder(folder)] if out is None else [Path(out)]
     index_path = next((path for path in places if any((path / name).is_file() for name in FILES)), None)
     if index_path is None:
-        raise DataError(f"{folder}: there is no index of it in {places[-1]}: --out names the folder of another one")
+        raise DataError(
+            f"{folder}: there is no index of it in {places[-1]}: {setting('out')} names the folder of another one"
+        )
 
     with locked(index_path / LOCK, BUSY.format(index_path)):
         contents = _read_contents(index_path, Path(folder))
@@ -70,7 +72,9 @@ def _read_contents(index_path: Path, folder: Path) -> list[str]:
         return []
 
     if folder.resolve() not in (Path(head.root), index_path.resolve()):
-        raise ConfigError(f"{index_path} is the index of {head.root}, got {folder.resolve()}: name another --out")
+        raise ConfigError(
+            f"{index_path} is the index of {head.root}, got {folder.resolve()}: name another one with {setting('out')}"
+        )
 
     if head.url:
         try:

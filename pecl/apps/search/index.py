@@ -18,7 +18,7 @@ from pecl.apps.search.qdrant import QdrantSearch
 from pecl.apps.search.query import Query, make_queries
 from pecl.apps.search.words import Selection, select
 from pecl.backends import check_backend
-from pecl.errors import ConfigError, DataError, not_none, shell_quoted
+from pecl.errors import ConfigError, DataError, command, not_none, shell_quoted
 from pecl.files.images import ImageFiles
 from pecl.machine import AUTO
 from pecl.retrieval.hubs import find_references
@@ -77,7 +77,9 @@ class ImageIndex:
         catalogue = read_catalogue(self.folder, to_search=True)
         self.head, self.root = catalogue.head, Path(catalogue.head.root)
         if queries is not None and queries.profile != self.head.profile:
-            raise ConfigError(f"queries: expected towers of {self.head.profile}, as the index, got {queries.profile}")
+            raise ConfigError(
+                f"expected towers of {self.head.profile}, as the index, got {queries.profile}", field="queries"
+            )
 
         self._entries = catalogue.entries
         # an index among its photographs moves with them
@@ -237,7 +239,7 @@ class ImageIndex:
         embeddings = self.embed_queries(query_list)
 
         if corrected and self.uncorrected:
-            raise ConfigError(f"corrected: {self.uncorrected}")
+            raise ConfigError(f"{self.uncorrected}", field="corrected")
 
         results = []
         for query, embedding, selected in zip(query_list, embeddings, selections, strict=True):
@@ -365,7 +367,7 @@ class ImageIndex:
         if tower.fingerprint != self.head.towers[which]["fingerprint"]:
             raise DataError(
                 f"{self.folder / FILE} was built with different weights of the {which} tower {tower.name}: run "
-                f"`pecl index {shell_quoted(self.root)} --rebuild`"
+                f"{command('index', str(self.root), rebuild=True)}"
             )
 
 
@@ -397,4 +399,4 @@ def find_index(folder: str | Path) -> Path:
 def check_top(top: object) -> None:
     """Raise ConfigError unless `top` is a whole number from 1 to `TOP_LIMIT`."""
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
-        raise ConfigError(f"top: expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}")
+        raise ConfigError(f"expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}", field="top")

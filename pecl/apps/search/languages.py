@@ -22,9 +22,11 @@ def named_languages(names: Iterable[str]) -> tuple[str, ...]:
     """
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
     if len(codes) > MOST_LANGUAGES:
-        raise ConfigError(f"languages: expected at most {MOST_LANGUAGES} that one person speaks, got {len(codes)}")
+        raise ConfigError(
+            f"expected at most {MOST_LANGUAGES} that one person speaks, got {len(codes)}", field="languages"
+        )
     if not can_guess():
-        raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
+        raise ConfigError(f"detecting them needs lingua and wordfreq: {install('search')}", field="languages")
     return codes
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from pecl.apps.search.catalogue import FILE, Head, read_head
 from pecl.apps.search.languages import named_languages
 from pecl.backends import check_backend
-from pecl.errors import ConfigError, unknown
+from pecl.errors import ConfigError, setting, unknown
 from pecl.machine import AUTO
 
 SEARCH_ENGINES = ("exact", "qdrant")
 BUSY = "the index {} is being updated by another process"
-_URL = "--url: expected it only with --engine qdrant; --out names the index's folder"
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 
@@ -53,7 +52,7 @@ class IndexOptions:
         if self.engine is not None and self.engine not in SEARCH_ENGINES:
             raise ConfigError(unknown("engine", self.engine, SEARCH_ENGINES))
         if self.url is not None and self.engine == "exact":
-            raise ConfigError(_URL)
+            raise _unexpected_url()
 
         if self.languages is not None:
             named_languages(self.languages)
@@ -81,22 +80,29 @@ def check_same(index_path: Path, root: Path, options: IndexOptions) -> None:
         return
 
     head = read_head(index_path)
-    way_on = "leave it out, or pass --rebuild to make the index again"
+    way_on = f"leave it out, or make the index again with {setting(rebuild=True)}"
     if Path(head.root) != root.resolve():
-        raise ConfigError(f"{index_path} is the index of {head.root}, got {root.resolve()}: name another --out")
+        raise ConfigError(
+            f"{index_path} is the index of {head.root}, got {root.resolve()}: name another one with {setting('out')}"
+        )
 
     for name, value in {"profile": options.profile, "engine": options.engine, "url": options.url}.items():
         if value not in (None, getattr(head, name)):
-            raise ConfigError(f"--{name}: {index_path} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
+            raise ConfigError(f"{index_path} has {getattr(head, name) or 'none'}, got {value}: {way_on}", field=name)
+
+
+def _unexpected_url() -> ConfigError:
+    problem = f"expected it only with {setting(engine='qdrant')}; {setting('out')} names the index's folder"
+    return ConfigError(problem, field="url")
 
 
 def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
     """Return the head for an update; towers, references and generation are still those of `earlier`."""
     url = options.url or (earlier.url if earlier and options.engine in (None, earlier.engine) else "")
     if options.engine == "qdrant" and not url:
-        raise ConfigError("--engine qdrant: expected the address of a server with --url")
+        raise ConfigError(f"expected the address of a server with {setting(engine='qdrant')}", field="url")
     if options.engine is None and options.url and not (earlier and earlier.url):
-        raise ConfigError(_URL)
+        raise _unexpected_url()
 
     head = Head(str(root.resolve()), "mini") if earlier is None else replace(earlier, root=str(root.resolve()))
     if options.rebuild or earlier is None:

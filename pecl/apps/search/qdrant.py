@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.apps.search.catalogue import Entry, photograph_id
-from pecl.errors import ConfigError, DataError, OutputError, PeclError, install, one_line, unknown
+from pecl.errors import ConfigError, DataError, OutputError, PeclError, command, install, one_line, unknown
 from pecl.files.image_rows import Nearest
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ class QdrantSearch(Points):
 
         hits = [(self._rows.get(str(point.id)), float(point.score)) for point in answer.points]
         if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN fails, too
-            raise DataError(f"{self} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
+            raise DataError(
+                f"{self} gives similarities outside -1 to 1: run {command('index', 'FOLDER', rebuild=True)}"
+            )
         return [(row, score) for row, score in hits if row is not None][:top]
 
 
@@ -161,7 +163,7 @@ class CollectionRows:
         with _failing(url):
             names = [existing.name for existing in self._client.get_collections().collections]
             if collection not in names:
-                raise DataError(f"--collection: qdrant at {url}: {unknown('collection', collection, names)}")
+                raise DataError(f"qdrant at {url}: {unknown('collection', collection, names)}", field="collection")
             vectors = self._client.get_collection(collection).config.params.vectors
 
         if isinstance(vectors, Mapping):
@@ -171,8 +173,8 @@ class CollectionRows:
         else:
             by_name = {UNNAMED: vectors}
         if vector not in by_name:
-            expected = "no --vector: its vector has no name" if UNNAMED in by_name else ", ".join(sorted(by_name))
-            raise DataError(f"--vector: {self._shown}: expected {expected}, got {vector or 'none'}")
+            expected = "none, since its vector has no name" if UNNAMED in by_name else ", ".join(sorted(by_name))
+            raise DataError(f"{self._shown}: expected {expected}, got {vector or 'none'}", field="vector")
 
         self._parameters = by_name[vector]
 
@@ -185,7 +187,7 @@ class CollectionRows:
                 actual = f"width {parameters.size}"
             raise DataError(
                 f"{self._shown}: expected one vector of width {width}, as {tower} gives, got {actual}: choose the "
-                f"--profile with the tower that embedded the images"
+                "profile with the tower that embedded the images"
             )
 
         if parameters.distance not in ("Cosine", "Dot"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pecl.adapters.ready import PLAIN
-from pecl.errors import ConfigError, DataError, is_text, not_none
+from pecl.errors import ConfigError, DataError, is_text, not_none, setting
 from pecl.language.language_guess import LanguageGuess, guess_languages
 from pecl.language.languages import language_code, language_name
 
@@ -52,7 +52,7 @@ class QueryLanguage:
         else:
             adapter_text = choice.sentence
 
-        return f"language: {self.guess.sentence}; {adapter_text}; --language names another"
+        return f"language: {self.guess.sentence}; {adapter_text}; {setting('language')} names another"
 
     def plain(self) -> QueryLanguage:
         """Return the language for the plain tower, which embeds a text once."""
@@ -119,7 +119,7 @@ class Query:
 
     def __post_init__(self) -> None:
         if self.text is None and self.image is None and self.embedding is None:
-            raise ConfigError("query: expected a text, an image or an embedding, got none")
+            raise ConfigError("expected a text, an image or an embedding, got none", field="query")
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -240,7 +240,7 @@ def make_queries(
 
     minuses = [minus] * len(contents) if minus is None or isinstance(minus, str) else list(minus)
     if len(minuses) != len(contents):
-        raise ConfigError(f"minus: expected one text, or {len(contents)} as the queries, got {len(minuses)}")
+        raise ConfigError(f"expected one text, or {len(contents)} as the queries, got {len(minuses)}", field="minus")
 
     return [
         _make_query(number, content, named_language(name), negative)
@@ -263,7 +263,7 @@ def _make_query(
 
     for text in (content, minus):
         if isinstance(text, str) and not is_text(text):
-            raise DataError(f"queries: expected text in UTF-8 at position {number}, got {text!r}")
+            raise DataError(f"expected text in UTF-8 at position {number}, got {text!r}", field="queries")
 
     if isinstance(content, str):
         return Query(text=content, minus=minus, language=language)
@@ -271,7 +271,7 @@ def _make_query(
         return Query(image=content, minus=minus, language=language)
     if isinstance(content, np.ndarray):
         return Query(embedding=content, minus=minus, language=language)
-    raise DataError(f"queries: expected a text or a picture at position {number}, got {type(content).__name__}")
+    raise DataError(f"expected a text or a picture at position {number}, got {type(content).__name__}", field="queries")
 
 
 def _items(queries: Any, width: int) -> list[Any]:
@@ -281,7 +281,7 @@ def _items(queries: Any, width: int) -> list[Any]:
 
     if isinstance(queries, np.ndarray):
         if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
-            raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
+            raise DataError(f"expected finite embeddings of shape (Q, {width}), got {queries.shape}", field="queries")
         embeddings = queries.astype(np.float32)
         return list(embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12))
 

@@ -24,7 +24,7 @@ import numpy as np
 from pecl.apps.search.catalogue import connected
 from pecl.apps.search.dates import Days, find_days
 from pecl.apps.search.metadata import Described
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, command, setting
 from pecl.language.language_guess import stop_words
 from pecl.language.languages import ENGLISH
 from pecl.language.spellings import TONAL
@@ -164,7 +164,9 @@ def write_words(database: sqlite3.Connection, described: Mapping[str, Described]
             database.execute("DROP TABLE IF EXISTS words")
             database.execute(_TABLE)
     except sqlite3.OperationalError as error:
-        raise ConfigError("words: this Python's SQLite has no full-text search (FTS5): pass --no-words") from error
+        raise ConfigError(
+            f"this Python's SQLite has no full-text search (FTS5): pass {setting(words=False)}", field="words"
+        ) from error
 
     for name, words in described.items():
         (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
@@ -211,7 +213,10 @@ def select(
     with connected(folder) as database:
         if not _words_table(database):
             if first or last:
-                raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
+                raise ConfigError(
+                    f"the index holds no days: run {command('index', 'FOLDER', words=True)}",
+                    field="after" if first else "before",
+                )
             return Selection(text)
 
         # Days that the person chose, and those that the text names
@@ -384,7 +389,7 @@ def _day(text: str | None, name: str) -> str:
         return datetime.date(year, month, day).isoformat()
     except ValueError:
         expected = "a day, a month or a year, such as 2019-07-14, 2019-07 or 2019"
-        raise ConfigError(f"--{name}: expected {expected}, got {text!r}") from None
+        raise ConfigError(field=name, expected=expected, got=repr(text)) from None
 
 
 def _indexed(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pecl.errors import ConfigError
+from pecl.errors import raise_problems
 from pecl.options import option, problems_of
 
 TEXTS = 2048  # per request
@@ -24,6 +24,4 @@ class Limits:
     window: float = option(0.005, "seconds to collect requests for one pass", low=0, high=1)
 
     def __post_init__(self) -> None:
-        problems = problems_of(self)
-        if problems:
-            raise ConfigError("; ".join(problems))
+        raise_problems(problems_of(self))

@@ -125,7 +125,9 @@ async def show_model(model: str, service: Served) -> dict[str, Any]:
 
 async def _folder(service: Served) -> Path:
     if service.adapters_dir is None:
-        raise Refusal(403, "adapters of this server are fixed: it was started without --adapters-dir")
+        raise Refusal(
+            403, "adapters of this server are fixed: it was started without a folder of adapters (adapters_dir)"
+        )
     return service.adapters_dir
 
 

@@ -104,7 +104,7 @@ class Photographs:
         if tower.get("fingerprint") != self._tower.fingerprint:
             raise DataError(
                 f"{folder / FILE} was made with the image tower {tower.get('name')} of profile {head.profile}, and the "
-                f"server has {self._tower.name}: choose that --profile, or rebuild it"
+                f"server has {self._tower.name}: choose that profile, or rebuild it"
             )
 
 

@@ -79,8 +79,10 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
         refusal = Refusal(error.status_code, sentence, headers=dict(error.headers or {}))
     elif isinstance(error, ClientDisconnect):
         refusal = Refusal(LEFT, "the client left")
-    elif isinstance(error, PeclError | RunError):
-        refusal = Refusal(400 if isinstance(error, PeclError) else 500, str(error))
+    elif isinstance(error, PeclError):
+        refusal = bad(str(error), error.field)
+    elif isinstance(error, RunError):
+        refusal = Refusal(500, str(error))
     else:
         path = log_traceback(error)
         logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)

@@ -53,7 +53,7 @@ class JpegResponse(Response):
 
 async def _photographs(service: Served) -> Photographs:
     if service.photographs is None:
-        raise Refusal(404, "there is nothing to search: the server was started without --index", code="no_index")
+        raise Refusal(404, "there is nothing to search: the server was started without an index", code="no_index")
     return service.photographs
 
 
@@ -178,7 +178,7 @@ async def _select(index: ImageIndex, query: Query, languages: Sequence[str]) -> 
     try:
         return await asyncio.to_thread(index.select_for, query, languages)
     except ConfigError as error:
-        raise bad(str(error).removeprefix("--")) from error
+        raise bad(str(error), error.field) from error
     except DataError as error:
         logger.warning("%s", error)  # it names the folder, for whoever runs the server
         raise Refusal(503, "the index cannot be read now", code="no_index") from error

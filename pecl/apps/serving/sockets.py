@@ -87,10 +87,10 @@ def read_key(path: str | Path) -> bytes:
     try:
         key = read_regular(path).strip()
     except OSError as error:
-        raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", field="api_key_file") from error
 
     if not _KEY.fullmatch(key):
         expected = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
-        raise ConfigError(f"api_key_file: expected {expected}, got something else in {path}")
+        raise ConfigError(f"expected {expected}, got something else in {path}", field="api_key_file")
 
     return key

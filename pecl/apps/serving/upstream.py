@@ -75,8 +75,9 @@ class Immich:
 
         if answer.text.strip() != "pong":
             raise ConfigError(
-                f"immich_upstream: expected immich's machine learning service at {self.upstream}, which answers /ping "
-                f"with pong, got status {answer.status_code} and {quoted(answer.text[:40])}"
+                f"expected immich's machine learning service at {self.upstream}, which answers /ping "
+                f"with pong, got status {answer.status_code} and {quoted(answer.text[:40])}",
+                field="immich_upstream",
             )
 
     async def pong(self) -> None:

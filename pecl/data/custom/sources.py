@@ -43,14 +43,14 @@ def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
         optional = name.endswith("?")
         name = name.removesuffix("?")
         if not name:
-            raise ConfigError(f'{field}: expected sources joined by commas, got "{text}"')
+            raise ConfigError(f'expected sources joined by commas, got "{text}"', field=field)
         if name in [source.name for source in sources]:
-            raise ConfigError(f'{field}: expected each source once, got "{name}" twice')
+            raise ConfigError(f'expected each source once, got "{name}" twice', field=field)
 
         share = float(weight or 0)
         if not 0 < share <= MOST_WEIGHT:
             expected = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
-            raise ConfigError(f'{field}: {expected}, got "{weight}"')
+            raise ConfigError(f'{expected}, got "{weight}"', field=field)
 
         sources.append(TextSource(name, share, optional))
 
@@ -91,16 +91,19 @@ def read_source(
     if "=" in source.name:
         left, _, right = source.name.partition("=")
         if not (Path(left).name and Path(right).name):
-            raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{source.name}"')
+            raise DataError(f'expected two aligned files, such as a.en=a.de, got "{source.name}"', field="text")
         paths = [resolve_captions_file(expanded(file)) for file in (left, right)]
         english = [suffix_of(file) == ".en" for file in paths]
         if sum(english) != 1:
-            raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{source.name}"')
+            raise DataError(
+                f'expected one of the two aligned files to end in .en or .en.gz, got "{source.name}"', field="text"
+            )
         return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
 
     raise DataError(
-        f"text: expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
-        f'a.en=a.{language}, got "{source.name}"{suggest(source.name, named)}'
+        f"expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
+        f'a.en=a.{language}, got "{source.name}"{suggest(source.name, named)}',
+        field="text",
     )
 
 
@@ -126,8 +129,9 @@ def _aligned_pairs(
 
     if counts[0] != counts[1]:
         raise DataError(
-            f"text: {names[0]} has {counts[0]} lines and {names[1]} has {counts[1]}: aligned files must have the same "
-            "number of lines"
+            f"{names[0]} has {counts[0]} lines and {names[1]} has {counts[1]}: aligned files must have the same "
+            "number of lines",
+            field="text",
         )
 
 
@@ -152,7 +156,7 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
 
         part = fields.get("part")
         if part and part not in PARTS:  # `Test` or `dev` would be trained on
-            raise DataError(f"text: {path}, {Problem(number, 'part', unknown('part', part, PARTS))}")
+            raise DataError(f"{path}, {Problem(number, 'part', unknown('part', part, PARTS))}", field="text")
         if part not in PARTS[1:]:  # val and test
             yield pair
 
@@ -164,7 +168,7 @@ def _refuse_problems(path: Path, table: CaptionTable, names: Iterable[str] = ())
     """Raise DataError for the first problem of a whole line, or of a column of `names`."""
     for problem in table.problems:
         if problem.field is None or problem.field in names:
-            raise DataError(f"text: {path}, {problem}")
+            raise DataError(f"{path}, {problem}", field="text")
 
 
 def _columns(
@@ -178,12 +182,15 @@ def _columns(
     for code, name in zip((language, "en"), names, strict=True):
         columns = find_codes(code, table.columns)
         if len(columns) > 1:
-            raise DataError(f"text: {path}: expected one column {code}, got {' and '.join(columns)}: rename one")
+            raise DataError(
+                f"{path}: expected one column {code}, got {' and '.join(columns)}: rename one", field="text"
+            )
         if name not in table.columns and not missing:
             column_names = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
             raise DataError(
-                f"text: {path}: expected a column {code} in its first line, with commas or semicolons between the "
-                f"columns of a .csv, tabs of a .tsv; got {column_names}"
+                f"{path}: expected a column {code} in its first line, with commas or semicolons between the "
+                f"columns of a .csv, tabs of a .tsv; got {column_names}",
+                field="text",
             )
 
     return names

@@ -33,7 +33,7 @@ from pathlib import Path
 from pecl.data.captions import ParallelCaptions, read_captions, readable, stripped_lines
 from pecl.data.published import multi30k
 from pecl.data.reading import OWNERS_CODES, DataRequest, published_set, read_parallel
-from pecl.errors import DataError, not_none, one_line
+from pecl.errors import DataError, not_none, one_line, setting
 from pecl.files import parse_json, read_regular
 from pecl.language.languages import flores_languages
 
@@ -198,7 +198,10 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     Standard Arabic.
     """
     if request.need:
-        raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")
+        raise DataError(
+            f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in "
+            f"{setting(text='emoji')}"
+        )
 
     files = request.both(lambda code: request.root / "emoji" / OWNERS_CODES["emoji"][code] / "annotations.json")
     english, target = map(_annotations, files.values())

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import cached_file
 
-from pecl.errors import ConfigError, DataError, WeightsError, not_none, one_line
+from pecl.errors import ConfigError, DataError, WeightsError, not_none, one_line, raise_problems
 from pecl.files import sha256_file, sha256_json
 from pecl.language.languages import LANGUAGES, find_name, language_name
 from pecl.options import option, problems_of
@@ -37,9 +37,7 @@ class TranslationConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        problems = problems_of(self)
-        if problems:
-            raise ConfigError("; ".join(problems))
+        raise_problems(problems_of(self))
 
 
 class Translator:
@@ -58,8 +56,8 @@ class Translator:
         # the others add positions
         if self._languages.family == "marian" and config.max_new_tokens > positions:
             raise ConfigError(
-                f"max_new_tokens: expected at most {positions}, the positions of {config.model}, "
-                f"got {config.max_new_tokens}"
+                f"expected at most {positions}, the positions of {config.model}, got {config.max_new_tokens}",
+                field="max_new_tokens",
             )
 
         self._longest = min(self._tokenizer.model_max_length, positions)

@@ -17,7 +17,7 @@ from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, check_captions
 from pecl.data.reading import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
-from pecl.errors import ConfigError, DataError, OutputError, not_none, unknown
+from pecl.errors import ConfigError, DataError, OutputError, not_none, setting, unknown
 from pecl.files import locked, sha256_json, sha256_lines, write_text
 from pecl.files.progress import Bar
 from pecl.language.languages import ENGLISH, find_code
@@ -59,7 +59,9 @@ def dataset_job(
 
     direction = "english_to_target" if source == "en" else "target_to_english"
     if (source == "en") == (target == "en"):
-        raise ConfigError(f"expected English as --source or --target, got {source!r} and {target!r}")
+        raise ConfigError(
+            f"expected English as {setting('source')} or {setting('target')}, got {source!r} and {target!r}"
+        )
 
     language = target if source == "en" else source
     captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
@@ -124,7 +126,7 @@ def completed(
             return record
 
     if not overwrite:
-        raise DataError(f"{job.output} is there already; --overwrite replaces it")
+        raise DataError(f"{job.output} is there already; {setting(overwrite=True)} replaces it")
     return None
 
 

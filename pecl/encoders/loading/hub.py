@@ -31,7 +31,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
 from pecl.encoders.loading.weights import WEIGHT_FILES, first_line
 from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
-from pecl.errors import WeightsError, suggest
+from pecl.errors import WeightsError, setting, suggest
 from pecl.files import expanded, sha256_file
 
 logger = logging.getLogger(__name__)
@@ -46,14 +46,14 @@ _KNOWN = {name for pair in PAIRS.values() for name in (pair.text, pair.image)}
 OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("safetensors", "bin"))
 
 
-def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> Path:
+def resolve(name_or_path: str | Path, field: str, *, weights: bool = True) -> Path:
     """Return the folder of a model's files, given a local folder, or `id` or `id@revision` on the model hub.
 
     Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does
-    not exist or cannot be fetched. The sentence names `option`, which takes a local folder, and
+    not exist or cannot be fetched. The error has the `field` that takes a local folder, and
     suggests the nearest tower in `PAIRS`.
     """
-    folder = local_folder(name_or_path, option)
+    folder = local_folder(name_or_path, field)
     if folder is not None:
         return folder
 
@@ -62,7 +62,9 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     try:
         return _fetch(repo_id, revision or None, weights)
     except HFValidationError as error:
-        raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, _KNOWN)}") from error
+        raise WeightsError(
+            f"{name!r} is neither a folder nor a model id{suggest(name, _KNOWN)}", field=field
+        ) from error
     except (HTTPError, OSError) as error:
         cached_paths = (try_to_load_from_cache(repo_id, file, revision=revision or None) for file in CONFIG_FILES)
         cached = next((Path(path).parent for path in cached_paths if isinstance(path, str)), None)
@@ -73,10 +75,10 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
         return cached
 
 
-def local_folder(name_or_path: str | Path, option: str) -> Path | None:
+def local_folder(name_or_path: str | Path, field: str) -> Path | None:
     """Return the local folder that a name means, or None for a name of the model hub; use no network.
 
-    Raise WeightsError, with `option`, for a name that is none of the hub's if there is no such
+    Raise WeightsError, with `field`, for a name that is none of the hub's if there is no such
     folder.
     """
     folder = expanded(name_or_path)
@@ -86,7 +88,7 @@ def local_folder(name_or_path: str | Path, option: str) -> Path | None:
     name = str(name_or_path)
     repo_id = name.partition("@")[0]
     if os.path.exists(folder) or name.startswith((".", "~", "/")) or repo_id.count("/") > 1:
-        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint ({option})")
+        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint", field=field)
     return None
 
 
@@ -206,5 +208,5 @@ def explain(error: Exception, repo_id: str, *, is_tower: bool = False) -> str:
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private{hint}"
 
-    mini = "; --profile mini needs no hub" if is_tower else ""
+    mini = f"; {setting(profile='mini')} needs no hub" if is_tower else ""
     return f"cannot fetch {repo_id} from {hub} ({_reason(error)}): {local}{mini}{hint}"

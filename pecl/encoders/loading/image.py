@@ -54,7 +54,7 @@ def load_image_checkpoint(
     if name.startswith(open_clip.PREFIX):
         encoder = open_clip.load_image(name, *name.removeprefix(open_clip.PREFIX).partition("/")[::2])
     else:
-        folder = resolve(name_or_path, "--image-model PATH")
+        folder = resolve(name_or_path, "image_model")
         if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
             encoder = open_clip.load_image(name, f"local-dir:{folder}")
         elif "architecture" in weights.read_json(folder / "config.json"):

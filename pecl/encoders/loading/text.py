@@ -61,7 +61,7 @@ def load_text_checkpoint(
     if (name := str(name_or_path)).startswith(open_clip.PREFIX):
         parts = _read_open_clip(open_clip.read_named(name), dtype)
     else:
-        folder = resolve(name_or_path, "--text-model PATH")
+        folder = resolve(name_or_path, "text_model")
         if (folder / "modules.json").exists():
             encoder, around = read_layout(folder, dtype)
             parts = _read_encoder(encoder, dtype) | around
@@ -317,5 +317,5 @@ def _max_length(
     if max_length is None:
         return min(DEFAULT_MAX_LENGTH, limit, longest or limit)
     if not 1 <= max_length <= limit:
-        raise ConfigError(f"max_length: expected a whole number from 1 to {limit}, got {max_length}")
+        raise ConfigError(f"expected a whole number from 1 to {limit}, got {max_length}", field="max_length")
     return max_length

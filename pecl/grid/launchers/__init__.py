@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pecl.errors import ConfigError, unknown
+from pecl.errors import ConfigError, setting, unknown
 from pecl.grid.launchers.base import Launcher, parse_options
 from pecl.grid.launchers.processes import Processes, parse_devices
 from pecl.grid.launchers.ray import Ray
@@ -13,8 +13,8 @@ from pecl.grid.launchers.worker import Inline
 LAUNCHERS: dict[str, Callable[[int | None, Sequence[str]], Launcher]] = {
     "inline": lambda jobs, options: Inline(),
     "process": lambda jobs, options: Processes(2 if jobs is None else jobs),
-    "slurm": lambda jobs, options: Slurm(jobs or 0, parse_options("--slurm", options)),
-    "ray": lambda jobs, options: Ray(jobs or 1, parse_options("--ray", options)),
+    "slurm": lambda jobs, options: Slurm(jobs or 0, parse_options("slurm", options)),
+    "ray": lambda jobs, options: Ray(jobs or 1, parse_options("ray", options)),
 }
 
 
@@ -30,11 +30,11 @@ def make_launcher(
         ConfigError: no such launcher, option or device, too few jobs, or a missing package.
     """
     if jobs is not None and jobs < 1:
-        raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
+        raise ConfigError(f"expected a whole number >= 1, got {jobs}", field="jobs")
 
     if devices:
         if name not in (None, "process"):
-            raise ConfigError(f"devices: expected launcher process, got {name}, which places its jobs itself")
+            raise ConfigError(f"expected launcher process, got {name}, which places its jobs itself", field="devices")
         kind, gpus = parse_devices(devices)
         launcher = Processes(len(devices) if jobs is None else jobs, gpus)
         launcher.sharing(kind)  # refuse a missing GPU now
@@ -45,5 +45,7 @@ def make_launcher(
     if name not in LAUNCHERS:
         raise ConfigError(unknown("launcher", name, LAUNCHERS))
     if name == "inline" and jobs not in (None, 1):
-        raise ConfigError(f"launcher inline runs one job at a time, got --jobs {jobs}: expected --launcher process")
+        raise ConfigError(
+            f"launcher inline runs one job at a time, got {setting(jobs=jobs)}: expected {setting(launcher='process')}"
+        )
     return LAUNCHERS[name](jobs, options)

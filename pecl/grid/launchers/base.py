@@ -111,7 +111,7 @@ def end_event(task: Task, status: int, sentence: str) -> Event:
     return Event("finished", task, kind(sentence))
 
 
-def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | str]:
+def parse_options(field: str, pairs: Sequence[str]) -> dict[str, int | float | str]:
     """Parse `key=value` pairs; numbers of JSON become numbers, so that the account 0123 stays text.
 
     Raises:
@@ -121,7 +121,7 @@ def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | st
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise ConfigError(f"{flag} {pair}: expected key=value, such as {flag} cpus_per_task=4")
+            raise ConfigError(field=field, expected="key=value, such as cpus_per_task=4", got=pair)
         name = key.replace("-", "_")
         options[name] = value
         with contextlib.suppress(ValueError):

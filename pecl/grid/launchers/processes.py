@@ -72,12 +72,12 @@ class Processes(Launcher):
 
             names = [str(i) for i in range(torch.cuda.device_count())]
             if not names and self.gpus:
-                raise ConfigError(f"devices: expected cpu, since there is no GPU here, got cuda:{self.gpus[0]}")
+                raise ConfigError(f"expected cpu, since there is no GPU here, got cuda:{self.gpus[0]}", field="devices")
             names = names or ["0"]  # the worker raises the error
 
         missing = [gpu for gpu in self.gpus if gpu >= len(names)]
         if missing:
-            raise ConfigError(f"devices: expected cuda:0 to cuda:{len(names) - 1}, got cuda:{missing[0]}")
+            raise ConfigError(f"expected cuda:0 to cuda:{len(names) - 1}, got cuda:{missing[0]}", field="devices")
         return [names[gpu] for gpu in self.gpus] or names
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
@@ -146,7 +146,7 @@ def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
     if devices and all(device == "cpu" for device in devices):
         return "cpu", []
     if not devices or not all(re.fullmatch(r"cuda:[0-9]+", device) for device in devices):
-        raise ConfigError(f"devices: expected GPUs such as cuda:0,cuda:1, or cpu,cpu, got {','.join(devices)}")
+        raise ConfigError(f"expected GPUs such as cuda:0,cuda:1, or cpu,cpu, got {','.join(devices)}", field="devices")
     return "cuda", [int(device.removeprefix("cuda:")) for device in devices]
 
 

@@ -33,9 +33,9 @@ class Ray(Launcher):
             raise ConfigError(f"launcher ray needs ray: {install('ray')}") from error
         for name, value in (options or {}).items():
             if name not in _OPTIONS:
-                raise ConfigError(f"--ray: unknown option {name!r}: expected one of {', '.join(_OPTIONS)}")
+                raise ConfigError(f"unknown option {name!r}: expected one of {', '.join(_OPTIONS)}", field="ray")
             if type(value) not in (int, float) or not 0 <= value < math.inf:
-                raise ConfigError(f"--ray: {name}: expected a number >= 0, got {value!r}")
+                raise ConfigError(f"{name}: expected a number >= 0, got {value!r}", field="ray")
 
         self.cores = len(os.sched_getaffinity(0))
         self.options = {"num_cpus": max(self.cores // max(jobs, 1), 1), **(options or {})}

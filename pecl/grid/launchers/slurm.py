@@ -61,7 +61,7 @@ class Slurm(Launcher):
         parameters = SlurmExecutor._valid_parameters()  # submitit's own list; it has no public name
         for name in self.options:
             if name not in parameters:
-                raise ConfigError(f"--slurm: unknown option {name!r} of sbatch{suggest(name, parameters)}")
+                raise ConfigError(f"unknown option {name!r} of sbatch{suggest(name, parameters)}", field="slurm")
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.errors import ConfigError, DataError, not_none
+from pecl.errors import ConfigError, DataError, not_none, setting
 from pecl.experiment.loading import load_captions
 from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.files.progress import Bar
@@ -197,7 +197,7 @@ def _read(run: TrainingResult, load: Callable[..., ParallelCaptions], data_dir: 
     if changed:
         raise DataError(
             f"{data.dataset}/{data.language} is not what its runs were made with: its {changed[0]} differs; point "
-            "--data-dir at the data they were made with"
+            f"{setting('data_dir')} at the data they were made with"
         )
 
     test = manifest["indices"]["test"]

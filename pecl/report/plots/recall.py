@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pecl.errors import setting
 from pecl.language.languages import ENGLISH, language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
@@ -84,7 +85,9 @@ def draw_gap_closed(group: Group, runs: list[TrainingResult], results: Sequence[
     best = best_of_methods(runs)
     references = _references(best, results)
     if not references:
-        raise NotDrawn(f"no result of English with {where} in the precision of the runs: train --language en")
+        raise NotDrawn(
+            f"no result of English with {where} in the precision of the runs: train with {setting(language='en')}"
+        )
     behind = [candidate for candidate in best if gap_to_english(candidate, english_of(candidate, results)) is not None]
     if not behind:
         raise NotDrawn(f"no trained language is behind English by more than the noise with {where}")

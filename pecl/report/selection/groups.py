@@ -148,18 +148,18 @@ def select(results: Sequence[R], conditions: Sequence[str]) -> list[R]:
     for condition in conditions:
         key, equals, value = condition.partition("=")
         if not equals:
-            raise ConfigError(f"--where {condition}: expected key=value, such as gallery_size=900")
+            raise ConfigError(field="where", expected="key=value, such as gallery_size=900", got=condition)
 
         by_value: dict[str, list[R]] = {}
         for result in selected:
             values = {**result.config.to_dict(), **asdict(group_of(result)), "kind": result.kind}
             if key not in values:
-                raise ConfigError(f"--where: {unknown('key', key, values)}")
+                raise ConfigError(unknown("key", key, values), field="where")
             by_value.setdefault(str(values[key]), []).append(result)
 
         if value not in by_value:
             available = ", ".join(sorted(by_value))
-            raise DataError(f"--where {condition}: no complete result has it; {key} is {available} here")
+            raise DataError(f"no complete result has {condition}; {key} is {available} here", field="where")
         selected = by_value[value]
     return selected
 

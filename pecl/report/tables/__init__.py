@@ -36,7 +36,7 @@ TABLES: dict[str, str] = {
     "shots": "trainings of one language and route with two numbers of shots",
     "runs": "a training",
     "evaluations": "an evaluation",
-    "published": "the flag --against published",
+    "published": "published results to compare with (against)",
 }
 
 

@@ -111,7 +111,9 @@ def comparison_tables(results: Sequence[Result], names: Sequence[str]) -> list[T
         if any(len(comparison.languages) > 1 for comparison in comparisons):
             tables.append(_table_over_languages(group, comparisons))
     if not tables:
-        raise DataError(f"--compare {' '.join(names)}: no results that were measured alike have two of these methods")
+        raise DataError(
+            f"no results that were measured alike have two of these methods: {', '.join(names)}", field="compare"
+        )
     return tables
 
 
@@ -120,11 +122,12 @@ def _check_names(names: Sequence[str], method_names: set[str]) -> None:
         return
     if len(names) == 1:
         raise ConfigError(
-            f"--compare {names[0]}: expected two names or more, {ALL!r} for all against the best, or {LIST!r} for names"
+            f"expected two names or more, {ALL!r} for all against the best, or {LIST!r} for names, got {names[0]!r}",
+            field="compare",
         )
     for name in names:
         if name not in method_names:
-            raise ConfigError(f"--compare: {unknown('method', name, method_names)}")
+            raise ConfigError(unknown("method", name, method_names), field="compare")
 
 
 def _comparisons(among: Contestants, names: Sequence[str]) -> list[_Comparison]:

@@ -46,7 +46,7 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
     """
     training_results = trainings(results)
     if not training_results:
-        raise DataError("--paper: expected results of trainings, got none; run pecl train or pecl grid first")
+        raise DataError("expected results of trainings, got none; run pecl train or pecl grid first", field="paper")
 
     english_results = plain_english(results)
 

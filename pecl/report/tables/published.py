@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from pecl.errors import command
 from pecl.files.typed_json import encode
 from pecl.report.selection.groups import by_arithmetic, grouped
 from pecl.report.tables.table import Column, Row, Table, frame_of
@@ -81,7 +82,7 @@ def _remarks(published: dict[str, Any], results: Sequence[Result], used: Sequenc
     gallery = f"{published['gallery']['size']:,} {published['gallery']['kind']}"
     remarks = [f"metric: {published['metric_name']}, {published['unit']}", f"gallery: {gallery}"]
     if not used:
-        remarks.append(f"ours: no run yet; pecl evaluate --dataset {dataset} makes them")
+        remarks.append(f"ours: no run yet; {command('evaluate', dataset=dataset)} makes them")
 
     unused = sum(result.data.dataset == dataset for result in results) - len(used)
     if unused:

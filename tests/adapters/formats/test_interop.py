@@ -118,6 +118,6 @@ def test_conversion_there_and_back(tmp_path):
         write_adapter(tmp_path / "again.safetensors", without_language, tower)
     again = write_adapter(tmp_path / "again.safetensors", read_adapter(folder, tower, "de"), tower)
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_adapter_file(again, tower).state.items())
-    with pytest.raises(ConfigError, match="already contains its configuration; remove --adapter"):
+    with pytest.raises(ConfigError, match="already contains its configuration; leave adapter out"):
         read_adapter(folder, tower, "de", parse_adapter("lora"))
     assert tower.adapter is None

@@ -77,7 +77,7 @@ def opened_by_peft(folder):
 def test_a_method_trains_reloads_merges_and_opens_in_peft_or_is_refused(method, tmp_path):
     if method in REFUSED:
         assert method not in method_names()
-        with pytest.raises(ConfigError, match=f"engine peft: {method} .*: use --engine pe"):
+        with pytest.raises(ConfigError, match=f"engine peft: {method} .*: use engine='pe"):
             parse_adapter(method)
         return
     assert method in method_names()

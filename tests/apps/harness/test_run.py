@@ -85,7 +85,7 @@ def test_the_command_prints_both(evaluation, capsys):
 def test_what_a_harness_cannot_do_is_said(monkeypatch):
     config = make_config({})
     if find_spec("mteb"):
-        with pytest.raises(ConfigError, match="gallery: expected images with --harness mteb, got english"):
+        with pytest.raises(ConfigError, match="gallery: expected images with harness='mteb', got english"):
             evaluate_with("mteb", [replace(config, gallery="english", image_weight=0.0)])
     monkeypatch.setattr("pecl.apps.harness.run.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"harness mteb is not installed: pip install -e '.\[harness\]'"):

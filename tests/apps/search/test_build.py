@@ -238,7 +238,7 @@ def test_the_index_lies_with_the_user_and_nothing_with_the_photographs(photograp
     elsewhere = build_index(photographs, tmp_path / "elsewhere").folder
     assert len(pecl.ImageIndex.open(elsewhere)) == COUNT
     moved = photographs.rename(tmp_path / "moved")
-    with pytest.raises(ConfigError, match=r"is the index of .*photographs, got .*moved: name another --out"):
+    with pytest.raises(ConfigError, match=r"is the index of .*photographs, got .*moved: name another one with out"):
         build_index(moved, elsewhere)
     with pytest.raises(DataError, match="there is no index of it"):
         pecl.ImageIndex.open(moved)
@@ -274,7 +274,7 @@ def test_an_index_that_another_process_has_rebuilt_meanwhile_keeps_its_profile(p
         check_writable(path)
 
     monkeypatch.setattr("pecl.apps.search.build.check_writable", rebuild_then_check)
-    with pytest.raises(ConfigError, match=r"--profile: .* has paper, got mini"):
+    with pytest.raises(ConfigError, match=r"^profile: .* has paper, got mini"):
         build_index(photographs, options=IndexOptions(profile="mini"))
     assert read_head(place).profile == "paper"
 

@@ -117,7 +117,7 @@ def test_a_removed_or_changed_photograph_leaves_the_cache_and_the_file(photograp
 def test_the_photographs_may_be_gone_and_the_index_damaged_or_elsewhere(photographs, tmp_path, caplog):
     place = tmp_path / "place"
     build_index(photographs, place)
-    with pytest.raises(ConfigError, match=r"place is the index of .*photographs, got .*cache: name another --out"):
+    with pytest.raises(ConfigError, match=r"place is the index of .*photographs, got .*cache: name another one"):
         forget(tmp_path / "cache", place)
     photographs.rename(tmp_path / "moved")
     forget(photographs, place)

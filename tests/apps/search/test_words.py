@@ -204,7 +204,7 @@ def test_days_and_a_year_restrict_a_search(album):
     assert (index.select("海2019年").text, index.select("바다 2019년").dated.days.phrase) == ("海", "in 2019")
     assert {"Opa", "Strand", "Urlaub am Meer"} < set(found(index, "ein Hund 2020-2018"))
     assert index.select("von 2020 bis 2018").dated.days.phrase == "from 2018 to 2020"
-    with pytest.raises(ConfigError, match=r"--after: expected a day, a month or a year, .*, got '2019-13'"):
+    with pytest.raises(ConfigError, match=r"^after: expected a day, a month or a year, .*, got '2019-13'"):
         index.search("ein Hund", "de", after="2019-13")
 
 

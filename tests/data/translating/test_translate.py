@@ -120,11 +120,11 @@ def test_a_finished_job_is_not_done_again(tmp_path, translator):
     job = dataset_job("xtd10", "en", "jp", data_dir=tmp_path)
     record = translate_job(job, translator)
     assert completed(job, translator.config) == record
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(DataError, match="overwrite=True"):
         completed(job, config(translator.config.model, num_beams=3))
     job.output.write_text(job.output.read_text("utf-8").replace("e", "f", 1) + "edited")  # by the user
     assert read_provenance(job.output) is None
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(DataError, match="overwrite=True"):
         completed(job, translator.config)
 
 
