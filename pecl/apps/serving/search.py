@@ -195,7 +195,7 @@ async def _choose(
     except ConfigError as error:
         if query.language is None:
             raise
-        raise bad(f"language: {error}", "language") from error
+        raise bad(f"language: {error.problem}", "language") from error
     return language if language is None or with_adapters else language.plain()
 
 
