@@ -3,8 +3,7 @@
 The commands of the applications are modules of `pecl.apps.commands`.
 """
 
-# Name -> summary. `pecl --help` prints these without importing the modules, which takes seconds for
-# some
+# Name -> summary. `pecl --help` prints these without importing the modules, which takes seconds for some
 COMMANDS = {
     "train": "train a language's parameters and measure the recall before and after",
     "distil": "train a language on translated text only, and measure the recall before and after",

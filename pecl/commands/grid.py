@@ -177,7 +177,7 @@ def _print_plans(
 
     plans = {config: plan for fleet in fleets for config, plan in fleet.items()}
     steps = [plan.steps - plan.saved_step for plan in plans.values()]
-    jobs = getattr(launcher, "jobs", None) or 1
+    jobs = launcher.jobs or 1
     time = estimate(list(plans), recorded_seconds(configs), jobs, steps)
     total = f"{cli.counted(len(runs), 'run')}, {len(plans):,} to train: {time}"
     document = {"runs": runs, "to_train": len(plans), "seconds": time.seconds}

@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 
 ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
 
-# First flag below a heading of --help -> heading; the flags of the following fields belong there,
-# too.
+# First flag below a heading of --help -> heading; the flags of the following fields belong there, too.
 _HEADINGS = {
     "profile": "towers",
     "dataset": "data",

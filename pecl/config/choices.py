@@ -40,6 +40,5 @@ class Role(Flag):
     MACHINE = auto()
     REPORTED = auto()  # where a training is reported to: no part of a run's identity
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
-    # part of the run id only if it is not the default: results from before the field keep their run
-    # id
+    # part of the run id only if it is not the default: results from before the field keep their run id
     LATER = auto()

@@ -10,8 +10,7 @@ class Engine:
     Args:
         has_slots: whether one adapter trains several runs, each in its slot.
         fits_shapes: whether an adapter can be put on a tower without values, as in a dry run.
-        has_parts: whether parts such as a head are pecl's own, as the closed form and `start`
-            need them.
+        has_parts: whether parts such as a head are pecl's own, as the closed form and `start` need them.
     """
 
     has_slots: bool = False

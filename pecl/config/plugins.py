@@ -29,8 +29,7 @@ def load_plugin(name: str) -> str:
     """Run a plug-in, once in this process, and return its SHA-256. If it fails, nothing of it stays registered.
 
     Args:
-        name: a Python file, such as `my.py`, or the name of an entry point of the group
-            `pecl.plugins`.
+        name: a Python file, such as `my.py`, or the name of an entry point of the group `pecl.plugins`.
 
     Raises:
         ConfigError: it is missing or fails.

@@ -88,12 +88,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; `batch-size` and `batch_size` are one key, the latter.
 
     Args:
-        path: the file, or the name of one of pecl's own without `.yaml`, such as
-            `distil_mini_lexicon`.
+        path: the file, or the name of one of pecl's own without `.yaml`, such as `distil_mini_lexicon`.
 
     Raises:
-        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key
-            twice.
+        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
     """
     shipped = {file.stem: file for file in FILES.glob("*.yaml")}
     path = Path(path)

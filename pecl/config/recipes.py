@@ -27,8 +27,7 @@ class Recipe:
     Args:
         summary: one sentence.
         text: the text that a language needs, in words.
-        student: columns that the tower with its adapter embeds: target, english, target_to_english,
-            english_to_target.
+        student: columns that the tower with its adapter embeds: target, english, target_to_english, english_to_target.
         teacher: columns that the frozen tower embeds, `images`, and `memory`.
         loss: the loss in words.
         values: config fields that it sets; a config may override them.

@@ -1,7 +1,6 @@
 """One spelling for each run: `--rank 4` and `lora:r=4`, or `mse:1` and `mse`, are one run and have one run id.
 
-Only texts are compared, since configs need no torch: what an adapter's other options mean is not
-known here.
+Only texts are compared, since configs need no torch: what an adapter's other options mean is not known here.
 """
 
 import re

@@ -165,8 +165,7 @@ def readable(path: Path, kind: str) -> Iterator[None]:
 def lines_of(path: Path, kind: str, newline: str = "\n") -> Iterator[tuple[str, str | None]]:
     r"""Yield the lines of a file without a byte-order mark; `.gz` is unpacked.
 
-    Each line comes with its problem, or None. In a line that is not UTF-8, the wrong bytes are
-    replaced.
+    Each line comes with its problem, or None. In a line that is not UTF-8, the wrong bytes are replaced.
 
     Lines end at "\n", and with an empty `newline` also at "\r" and "\r\n"; line ends are kept.
     Errors are those of `readable`.
@@ -216,8 +215,7 @@ def resolve_captions_file(path: str | Path) -> Path:
 def read_captions(path: str | Path) -> tuple[str, ...]:
     """Return the captions of a text file, one per line, plain or gzipped; also finds `path` + ".gz".
 
-    CRLF, a byte-order mark and a missing final newline are accepted; spaces at both ends are
-    removed.
+    CRLF, a byte-order mark and a missing final newline are accepted; spaces at both ends are removed.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named).

@@ -29,8 +29,7 @@ _MOST_SHOWN = 12  # most languages that are listed, and whose duplicates are lis
 class Summary:
     """Counts of one split, filled language by language.
 
-    `duplicates` are repeats of earlier items of the same part, for images and each language: "b.png
-    as a.png".
+    `duplicates` are repeats of earlier items of the same part, for images and each language: "b.png as a.png".
     """
 
     rows: int = 0

@@ -130,8 +130,7 @@ def fetch(
     """Return the content of a file.
 
     `check` raises DataError for wrong content; no attempt begins once `stopped` is set
-    (CancelledError). Raise FetchError if the address is not https, the server refuses, or all
-    attempts failed.
+    (CancelledError). Raise FetchError if the address is not https, the server refuses, or all attempts failed.
     """
     check_address(url)
     request = Request(url, headers={"User-Agent": USER_AGENT})
@@ -195,8 +194,7 @@ def download(
 
     Every text file's hash is checked, every image is decoded. `<data_dir>/<name>/download.json`
     records them. `mirror` is the address of a data directory on the web, to use instead of the
-    owners' servers. `overwrite` replaces text files that differ from the owner's, including those
-    made here.
+    owners' servers. `overwrite` replaces text files that differ from the owner's, including those made here.
 
     Raises:
         DataError: unknown name; files could not be fetched, or differ from the owner's and

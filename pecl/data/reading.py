@@ -32,8 +32,7 @@ class DataRequest:
     """A request for a data set, from a config or `load_dataset` to the reader.
 
     A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root`
-    holds its folders. Readers may ignore `text_only`: `load_request` leaves images
-    out.
+    holds its folders. Readers may ignore `text_only`: `load_request` leaves images out.
     """
 
     dataset: str  # name of the data set, or the path of a table
@@ -118,8 +117,7 @@ def provenance_file(path: Path) -> Path:
 def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) -> None:
     """Write `content` to `path`, and `record` with its SHA-256 next to it.
 
-    The record is written first: after a kill in between, it does not match the old file, which is
-    detected.
+    The record is written first: after a kill in between, it does not match the old file, which is detected.
     """
     write_json(provenance_file(path), record | {"sha256": sha256_bytes(content)})
     write_bytes(path, content)
@@ -147,8 +145,7 @@ def attach_images(
 ) -> ParallelCaptions:
     """Return n `captions` with their image files `folder/name`, given the n names or paths relative to `folder`.
 
-    Captions may share an image, also as `a.jpg` and `./a.jpg`. Files may be missing: see
-    `leave_out_missing`.
+    Captions may share an image, also as `a.jpg` and `./a.jpg`. Files may be missing: see `leave_out_missing`.
     """
     paths = {name: folder / name for name in dict.fromkeys(names)}
     position = {path: i for i, path in enumerate(dict.fromkeys(paths.values()))}
@@ -227,8 +224,7 @@ def _counted(captions: ParallelCaptions, counts: Mapping[str, int]) -> ParallelC
 def coco_split(name: str) -> str | None:
     """Return the COCO split in an image's file name, `train2014` or `val2014`; None for other images.
 
-    Models trained on COCO have seen train2014, so results on the two splits are reported
-    separately.
+    Models trained on COCO have seen train2014, so results on the two splits are reported separately.
     """
     prefix, _, rest = name.partition("_")
     split, _, number = rest.partition("_")
@@ -238,8 +234,7 @@ def coco_split(name: str) -> str | None:
 def coco_splits(names: Sequence[str]) -> tuple[tuple[str, ...] | None, dict[str, int]]:
     """Return the COCO split of each of `names`, or `other`, and the number of names of each split.
 
-    The splits are None if no name has one. The numbers show the possible contamination of a data
-    set.
+    The splits are None if no name has one. The numbers show the possible contamination of a data set.
     """
     splits = [coco_split(name) for name in names]
     subset = tuple(split or "other" for split in splits) if any(splits) else None

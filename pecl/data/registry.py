@@ -121,8 +121,7 @@ def register_dataset(
         languages: codes of its target languages; by default every known language.
         description: content, in one line.
         licence: terms of use, in one line.
-        replace: replace a data set that was registered under this name, as when a notebook cell
-            runs again.
+        replace: replace a data set that was registered under this name, as when a notebook cell runs again.
 
     Returns:
         The reader, or a decorator if none is given.
@@ -155,10 +154,8 @@ def load_dataset(
     Args:
         name: a key of `DATASETS`, or the path of a table of captions or its folder (see `tables`).
         language: code, name or alias of the target language.
-        data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR,
-            otherwise `data`.
-        need: required machine translations: `english_to_target`, `target_to_english`. Others may be
-            None.
+        data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR, otherwise `data`.
+        need: required machine translations: `english_to_target`, `target_to_english`. Others may be None.
         split: split to load, for data sets that have splits.
         allow_missing_images: drop captions whose image is missing, instead of an error.
         allow_copied_translations: accept a translation file that repeats another language's,

@@ -2,8 +2,7 @@
 
 Source: the released code's seeded permutation; XTD10 at k = 50 gives 50 / 50 / 900. The test
 gallery therefore shrinks with k, and galleries of different sizes are not comparable. Data that
-were published in three parts keep them: k pairs are drawn from the training part, or all of it is
-used.
+were published in three parts keep them: k pairs are drawn from the training part, or all of it is used.
 """
 
 from typing import NamedTuple

@@ -1,12 +1,10 @@
 """The released machine translations of XTD10 and Multi30K in both directions, with a check for copied files.
 
 Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the
-target language and `<folder>/translated_to_en/` target captions in English. The authors do not name
-the translator.
+target language and `<folder>/translated_to_en/` target captions in English. The authors do not name the translator.
 
 XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals another language's
-therefore raises a DataError, unless the request allows it. Only needed directions are read and
-checked.
+therefore raises a DataError, unless the request allows it. Only needed directions are read and checked.
 """
 
 import logging

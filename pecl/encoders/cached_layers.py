@@ -63,8 +63,7 @@ class CachedLayers:
         first: the lowest layer that is not cached, from 1; the number of layers for pooled vectors.
         pooling: name of a pooling.
         limit: largest size of the cache, in bytes.
-        earlier: the states of another cache, which are taken if they are those of the same texts
-            and layers.
+        earlier: the states of another cache, which are taken if they are those of the same texts and layers.
     """
 
     def __init__(

@@ -28,8 +28,7 @@ class Embeddings:
     tensor (D,) of one.
 
     Args:
-        paths: the file, or the files in the order of their rows: Arrow with one column of lists of
-            D float32.
+        paths: the file, or the files in the order of their rows: Arrow with one column of lists of D float32.
 
     Attributes:
         shape: (N, D).
@@ -119,8 +118,7 @@ class Embeddings:
 class TokenStore(ArrowColumn[list[int]]):
     """Token ids (list[int]) of N texts, on disk; `store[i]` reads those of one text.
 
-    Training and encoding take a store in place of the lists that `MultilingualTextEncoder.tokenize`
-    returns.
+    Training and encoding take a store in place of the lists that `MultilingualTextEncoder.tokenize` returns.
 
     Args:
         path: a file that `TokenStore.write` wrote: Arrow with one column of lists of int32.

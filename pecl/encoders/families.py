@@ -1,8 +1,7 @@
 """Architectures of text towers, one `TextFamily` each. `FAMILIES` maps the `model_type` of a config to its family.
 
 A pass embeds the tokens, runs the layers, and applies the final LayerNorm if the architecture has
-one. The tower then pools and projects. Adapters name modules by role, so a family also maps roles
-to modules.
+one. The tower then pools and projects. Adapters name modules by role, so a family also maps roles to modules.
 """
 
 from __future__ import annotations
@@ -102,8 +101,7 @@ def _embed_by_module(
     return cast("nn.Module", backbone.embeddings)(input_ids=input_ids, position_ids=positions, inputs_embeds=words)
 
 
-# Also LaBSE, RoBERTa and XLM-R, and with them the towers of M-CLIP and E5, and open_clip's XLM-R
-# towers
+# Also LaBSE, RoBERTa and XLM-R, and with them the towers of M-CLIP and E5, and open_clip's XLM-R towers
 BERT = TextFamily(
     layers="encoder.layer",
     in_layer={

@@ -13,8 +13,7 @@ from pecl.files import sha256_json
 def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
     """Return the SHA-256 of `module`'s parameters and buffers (names, types, shapes, values) and `settings`.
 
-    Reads every weight once: about half a second for the mini profile, a few seconds for XLM-R
-    Large.
+    Reads every weight once: about half a second for the mini profile, a few seconds for XLM-R Large.
     """
     digest = hashlib.sha256(sha256_json(settings).encode())
     for name, tensor in sorted(module.state_dict().items()):

@@ -2,8 +2,7 @@
 
 In evaluation a batch norm multiplies and shifts each channel by constants. A convolution with
 changed weights gives the same numbers to the last digits, and saves a pass over the states. The
-copy that is folded is also laid out with its channels last, as the processor's convolutions read
-them.
+copy that is folded is also laid out with its channels last, as the processor's convolutions read them.
 """
 
 import copy

@@ -24,8 +24,7 @@ Picture = str | Path | Image.Image
 def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
     """Yield one image or several, as Pillow images in RGB mode; files are opened one by one.
 
-    Raise DataError for a file that cannot be read, or an item that is neither a path nor a Pillow
-    image.
+    Raise DataError for a file that cannot be read, or an item that is neither a path nor a Pillow image.
     """
     if isinstance(images, Picture):
         images = [images]
@@ -122,8 +121,7 @@ class ImageEncoder(Tower):
                 one; a generator is read only when a batch is due.
             batch_size: images in one pass (default: `default_batch_size`).
             normalize: whether each embedding is scaled to length 1, so that a dot product is the
-                cosine similarity. Without it, lengths are the tower's own, about 4 with the mini
-                pair.
+                cosine similarity. Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
             DataError: a file cannot be read, or an item is neither a path nor a Pillow image.
@@ -151,8 +149,7 @@ class ImageEncoder(Tower):
     ) -> torch.Tensor:
         """Return the embeddings (N, D), float32 on the CPU, of N pictures in RGB mode.
 
-        Another thread reads the iterator, one batch ahead of the model. Errors of the iterator are
-        raised unchanged.
+        Another thread reads the iterator, one batch ahead of the model. Errors of the iterator are raised unchanged.
         """
         embeddings = self._encode(pictures, self.default_batch_size, is_ahead=True)
         return F.normalize(embeddings, dim=1) if normalize else embeddings

@@ -1,8 +1,7 @@
 """Token ids and frozen embeddings of long lists of texts, cached in files so that they take no memory.
 
 In memory, the token ids of a caption take some 700 bytes as a Python list, and its embedding a
-kilobyte: for a million pairs, more than the towers. Both are computed once per tower and list, part
-by part.
+kilobyte: for a million pairs, more than the towers. Both are computed once per tower and list, part by part.
 """
 
 import contextlib

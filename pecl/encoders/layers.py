@@ -67,8 +67,7 @@ def attendable(
     """Return the positions that each position attends to: (B, 1, L, L) bool, or None if all attend to all.
 
     `is_padded` states whether the mask (B, L) has padding, so that the CPU need not wait for its
-    values. A backbone that cannot be packed and does not have our attention gets the mask (B, L)
-    itself.
+    values. A backbone that cannot be packed and does not have our attention gets the mask (B, L) itself.
     """
     # transformers has no mask for it
     is_by_row = backbone.config._attn_implementation == ATTENTION_BY_ROW

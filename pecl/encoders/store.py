@@ -47,8 +47,7 @@ SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
 # Increased when the meaning of a key or the form of a shard changes
 FOLDER = "embeddings-4"
-# Part of the identity of a tower whose batch norms are folded: its embeddings have other last
-# digits
+# Part of the identity of a tower whose batch norms are folded: its embeddings have other last digits
 FOLDED = "folded-1"
 
 # Indices of missing keys -> batches of indices and their embeddings (B, D)
@@ -60,8 +59,7 @@ class EmbeddingStore:
 
     Args:
         tower: identity of the tower, see `store_of`.
-        folder: folder of all stores, by default the cache folder; each tower has its own folder
-            there.
+        folder: folder of all stores, by default the cache folder; each tower has its own folder there.
         weights: name or path of the tower's weights, for errors.
     """
 
@@ -84,14 +82,11 @@ class EmbeddingStore:
             keys: names of the contents; may repeat.
             compute: gets the indices of missing keys, each key once; further elements of its
                 batches are ignored.
-            gaps: allow `compute` to skip keys. Their rows are NaN; the result is (N, 0) if it skips
-                all.
+            gaps: allow `compute` to skip keys. Their rows are NaN; the result is (N, 0) if it skips all.
 
         Raises:
-            OutputError: embeddings are missing and the folder cannot be written; raised before any
-                is computed.
-            DataError: a shard cannot be read, or was removed meanwhile, or an embedding is not
-                finite.
+            OutputError: embeddings are missing and the folder cannot be written; raised before any is computed.
+            DataError: a shard cannot be read, or was removed meanwhile, or an embedding is not finite.
         """
         hashes = [_hash(key) for key in keys]
         embeddings = self._read(hashes)
@@ -280,8 +275,7 @@ def image_embeddings(
 ) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store if they are there; errors as `image_fingerprints`.
 
-    `prints` are the images' fingerprints, if known; an image that has another one by now is a
-    DataError.
+    `prints` are the images' fingerprints, if known; an image that has another one by now is a DataError.
     """
     prints = prints or image_fingerprints(images)
 
@@ -315,8 +309,7 @@ def text_embeddings(
 ) -> torch.Tensor:
     """Return the embeddings (N, D) of `texts`, from the store if they are there. Repeated texts are embedded once.
 
-    `language` is that of all texts, see `Tokenizing.tokenize`. Raise ValueError for a tower with an
-    adapter.
+    `language` is that of all texts, see `Tokenizing.tokenize`. Raise ValueError for a tower with an adapter.
     """
     check_plain(tower)
     all_texts = list(texts)

@@ -43,21 +43,17 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     """Text tower: backbone, pooling, head.
 
     Args:
-        backbone: transformers encoder without pooler, which gives `last_hidden_state` (B, L, d); or
-            a `Bert`.
+        backbone: transformers encoder without pooler, which gives `last_hidden_state` (B, L, d); or a `Bert`.
         tokenizer: transformers tokenizer of the backbone.
-        head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled
-            vector itself.
+        head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled vector itself.
         name: name of the tower in results.
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
-        clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for
-            none.
+        clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for none.
         transliterates: whether texts in some scripts are first written in another script, see
             `pecl.language.transliteration`.
-        fingerprint: fingerprint of the weights, if it is known; by default it is computed at first
-            use.
+        fingerprint: fingerprint of the weights, if it is known; by default it is computed at first use.
     """
 
     def __init__(
@@ -187,8 +183,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 for tokens and 0 for padding.
-            slots: (B,) int64, the adapter slot of each row; None where there is one slot, or no
-                adapter.
+            slots: (B,) int64, the adapter slot of each row; None where there is one slot, or no adapter.
 
         Returns:
             (B, D) embeddings, not normalised.
@@ -284,11 +279,9 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         The embeddings are float32 on the CPU and not normalised.
 
         Args:
-            token_ids: N texts; the batches, and so the last bits of each embedding, depend on all
-                of them.
+            token_ids: N texts; the batches, and so the last bits of each embedding, depend on all of them.
             batch_size: largest number of texts in a batch.
-            slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no
-                adapter.
+            slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no adapter.
             only: indices of texts; batches without any of these are skipped.
             progress: name of a progress bar, which counts texts; None for no bar.
             head: False for the input (B, d) of the head in place of embeddings.
@@ -353,13 +346,11 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         Args:
             texts: one text (N = 1) or N texts.
             batch_size: texts in one pass.
-            slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no
-                adapter.
+            slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no adapter.
             progress: name of a progress bar, or None for no bar.
             language: the language of all texts, or of each, see `tokenize`.
             normalize: whether each embedding is scaled to length 1, so that a dot product is the
-                cosine similarity. Without it, lengths are the tower's own, about 4 with the mini
-                pair.
+                cosine similarity. Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
             DataError: `texts` is neither a text nor several.

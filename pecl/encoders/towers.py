@@ -50,8 +50,7 @@ class Towers:
         """Image tower; it has the text tower's width.
 
         Raises:
-            WeightsError: its weights are missing, damaged or made for something else, or the widths
-                differ.
+            WeightsError: its weights are missing, damaged or made for something else, or the widths differ.
         """
         image = self._load_image()
         check_pair(self.text, image)
@@ -149,8 +148,7 @@ def load_text_encoder(
 
     Raises:
         WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
-        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the
-            model.
+        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the model.
 
     Example:
         >>> pecl.load_text_encoder("mini").encode_text("ein Hund").shape

@@ -30,8 +30,7 @@ def solvable_head(adapter: Adapter) -> tuple[list[nn.Module], Head]:
     """Return the layers of the tower's head before its last one, and the last one, which an adapter has slots of.
 
     Raises:
-        ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is
-            not linear.
+        ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is not linear.
     """
     head = adapter.tower.head
     layers = list(head) if isinstance(head, nn.Sequential) else [head]

@@ -34,8 +34,7 @@ class RunPlan(NamedTuple):
     solver: str
     lr: float
     images: int
-    # complete, failed, interrupted or pruned, as in its result; resumable from a saved state; new without
-    # either
+    # complete, failed, interrupted or pruned, as in its result; resumable from a saved state; new without either
     status: str
     saved_step: int  # step of the saved state that the run resumes from; 0 without one
     operations: float  # floating-point operations of the text tower's matrices, by an estimate
@@ -84,8 +83,7 @@ def check_run(
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
     """Check the data and the adapter file of an evaluation; return the result of `with_adapter`, and write nothing.
 
-    Images are not decoded, which takes longer than all else: `skip_unreadable` applies when they
-    are measured.
+    Images are not decoded, which takes longer than all else: `skip_unreadable` applies when they are measured.
     """
     config, choice = with_adapter(config)
     towers = towers_of(config)
@@ -142,8 +140,7 @@ def _plan(inputs: Inputs, is_complete: bool, saved_step: int) -> RunPlan:
 def _operations(inputs: Inputs, held_out: int, steps: int) -> float:
     """Estimate the operations of a run: passes over texts, times their tokens, times the parameters of linear layers.
 
-    A step counts twice, for its backward pass. English is embedded once, and the test captions
-    twice.
+    A step counts twice, for its backward pass. English is embedded once, and the test captions twice.
     """
     config = inputs.config
     tower = inputs.towers.text

@@ -44,8 +44,7 @@ class Frozen:
     checks: Mapping[str, Check]  # of `val`, `test` and `other_text`
     # (m, D) of the images of the training part; None in text-only training
     train_images: torch.Tensor | None
-    # (n, D) of the training anchors; None if the loss, the solver and the choice of weights need
-    # none
+    # (n, D) of the training anchors; None if the loss, the solver and the choice of weights need none
     anchors: torch.Tensor | Embeddings | None
     held_out_anchors: torch.Tensor | None  # (m, D); None if weights are not chosen by text
     # (m + at most RIVALS, D): the held-out anchors, and training anchors as further items; None
@@ -164,8 +163,7 @@ def embed_anchors(inputs: Inputs) -> torch.Tensor | Embeddings:
 def embed_training_texts(inputs: Inputs, column: str) -> torch.Tensor | Embeddings:
     """Return the embeddings (n, D) of a column of the training pairs by the tower without adapter.
 
-    An English list that languages share is embedded as a whole if at least half of it is trained
-    on.
+    An English list that languages share is embedded as a whole if at least half of it is trained on.
     """
     tower = inputs.towers.text
     language = inputs.language_of(column)

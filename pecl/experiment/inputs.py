@@ -180,8 +180,7 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
 
     Raises:
         ConfigError: the config has values that exclude each other.
-        DataError: data are missing or wrong, or an image has no row among the embeddings of another
-            program.
+        DataError: data are missing or wrong, or an image has no row among the embeddings of another program.
     """
     check_evaluation_fields(config)
     translation_route = route(config.route, config.test_query)
@@ -244,8 +243,7 @@ def row_numbers(inputs: Inputs) -> list[int]:
 def _read_other_text(inputs: Inputs) -> ParallelCaptions | None:
     """Return the split `dev` of SIB-200, or else of NTREX, if the data directory has it in the language.
 
-    Otherwise return the English captions of the test part, on both sides; None without English
-    captions.
+    Otherwise return the English captions of the test part, on both sides; None without English captions.
     """
     config = inputs.config
     data = inputs.data

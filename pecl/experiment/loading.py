@@ -89,8 +89,7 @@ def load_captions(
 def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> TrainingData:
     """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
-    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for
-    wrong inputs.
+    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for wrong inputs.
     """
     translation_route = route(config.route, config.test_query)
     text, shared = _load_training_text(config)
@@ -223,8 +222,7 @@ def with_mixed(
 ) -> TrainingText:
     """Return a training text with mixed captions after its pairs, made with a lexicon of the pairs.
 
-    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left
-    out.
+    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
 
     Raises:
         DataError: a source is missing or wrong, or no caption is left.

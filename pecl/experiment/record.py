@@ -204,8 +204,7 @@ def describe_split(inputs: Inputs) -> dict[str, Any]:
 def subset_recalls(inputs: Inputs, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
-    Models trained on COCO have seen train2014, so their recall there means little. Empty for data
-    without subsets.
+    Models trained on COCO have seen train2014, so their recall there means little. Empty for data without subsets.
     """
     if inputs.data.subset is None:
         return {}

@@ -349,8 +349,7 @@ def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
 def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> float | None:
     """Return the largest share of a text's words that are in a list of one of `isos`; None for a text without words.
 
-    A language without a list counts as having all words if it is the most likely in lingua's
-    confidences `guessed`.
+    A language without a list counts as having all words if it is the most likely in lingua's confidences `guessed`.
     """
     import wordfreq
 

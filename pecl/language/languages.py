@@ -96,8 +96,7 @@ def register_language(
         >>> pecl.register_language("hsb", "Upper Sorbian", aliases=["hornjoserbsce"])
 
     Args:
-        code: its code in data sets and configs: two or three lower-case letters, perhaps with a
-            script (`zh_hant`).
+        code: its code in data sets and configs: two or three lower-case letters, perhaps with a script (`zh_hant`).
         name: its English name.
         flores: its FLORES-200 code, for NLLB models and Flickr30k-200.
         iso: its ISO 639-1 code, for M2M100 models.

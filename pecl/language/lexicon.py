@@ -29,8 +29,7 @@ def make_lexicon(target: Sequence[Sequence[int]], english: Sequence[Sequence[int
     target_side = _Side.of(target)
     english_side = _Side.of(english)
 
-    # M combinations of a place on one side and a place on the other side of the same pair: (M,) and
-    # (M,)
+    # M combinations of a place on one side and a place on the other side of the same pair: (M,) and (M,)
     sizes = target_side.lengths * english_side.lengths
     left = np.repeat(np.arange(len(target_side.words)), np.repeat(english_side.lengths, target_side.lengths))
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)

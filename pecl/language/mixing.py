@@ -35,8 +35,7 @@ class Mixer:
             occur together in the texts are taken as words, and no space is put between them.
 
     Attributes:
-        translations: for each English word in lower case its likely translations, each with its
-            weight.
+        translations: for each English word in lower case its likely translations, each with its weight.
     """
 
     def __init__(
@@ -115,8 +114,7 @@ def _lower(word: str) -> str:
 def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:
     """Return a function that splits a text between pieces that seldom occur together in `texts`.
 
-    It is byte-pair encoding (Sennrich et al., ACL 2016), which joins only neighbours that occur
-    `_OFTEN` times.
+    It is byte-pair encoding (Sennrich et al., ACL 2016), which joins only neighbours that occur `_OFTEN` times.
     """
     coder = Tokenizer(models.BPE())
     marks = pre_tokenizers.Punctuation("removed")

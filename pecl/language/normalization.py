@@ -17,8 +17,7 @@ HALF_WIDTH = re.compile("[\uff66-\uff9f]+")  # narrow Japanese letters
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]+")
 INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")
 JOINERS = re.compile("[\u200b-\u200d]+")  # the space, the non-joiner and the joiner, each of width 0
-# Scripts whose spelling has joiners: Arabic to Myanmar, Khmer, Mongolian, later ones of India; and
-# emoji
+# Scripts whose spelling has joiners: Arabic to Myanmar, Khmer, Mongolian, later ones of India; and emoji
 WITH_JOINERS = re.compile(
     "[\u0600-\u109f\u1700-\u1cff\u2600-\u27bf\ua800-\ua8ff\ua980-\uabff\U00010a00-\U00011fff\U0001f000-\U0001faff]"
 )

@@ -37,8 +37,7 @@ def names_of(callbacks: Sequence["Callback"]) -> set[str]:
 class Callback:
     """Does nothing at each moment of a training; override the methods that you need.
 
-    A run that resumes calls `at_start` again. Steps after its last saved state are then taken, and
-    reported, again.
+    A run that resumes calls `at_start` again. Steps after its last saved state are then taken, and reported, again.
 
     Example:
         >>> class Stop(pecl.Callback):

@@ -5,8 +5,7 @@ Rank 0 runs the experiment: it reads, computes losses, measures and writes. The 
 rows, and send the gradients of the slots. Losses are therefore those of the whole batch, and
 results match single-process training.
 
-Embeddings and gradients travel through NCCL on GPUs and gloo on CPUs, everything else as JSON
-through gloo.
+Embeddings and gradients travel through NCCL on GPUs and gloo on CPUs, everything else as JSON through gloo.
 """
 
 import atexit

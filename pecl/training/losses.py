@@ -1,7 +1,6 @@
 """Losses on tensors: image and query, and losses that align query and anchor (arXiv 2305.03510, section 3).
 
-Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with the same index belong
-together.
+Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with the same index belong together.
 """
 
 import copy
@@ -160,8 +159,7 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
     Args:
         name: letters, digits and underscores.
-        replace: replace a loss that was registered under this name, as when a notebook cell runs
-            again.
+        replace: replace a loss that was registered under this name, as when a notebook cell runs again.
 
     Raises:
         ConfigError: the name has other characters or is taken, or the loss takes other arguments.
@@ -234,8 +232,7 @@ class Objective(nn.Module):
             query: (B, D) embeddings of the queries.
             anchor: (B, D) of the anchors, or None in a route without one.
             images: (B, D) of the images, or None when `image_weight` is 0.
-            captions: (P, D) of the images' captions if the images (P, D) are not those of the
-                queries.
+            captions: (P, D) of the images' captions if the images (P, D) are not those of the queries.
             bank: (M, D) frozen embeddings for losses in `WITH_BANK`.
         """
         loss = query.new_zeros(())

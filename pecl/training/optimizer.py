@@ -15,8 +15,7 @@ class SlotAdam:
 
     Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; the
     arithmetic is that of `torch.optim.Adam`, which takes one learning rate for a whole tensor and
-    so cannot serve a fleet. `scales` has a factor on the learning rate for each parameter, in their
-    order.
+    so cannot serve a fleet. `scales` has a factor on the learning rate for each parameter, in their order.
     """
 
     tensors_per_parameter: ClassVar[int] = 2  # the two moments

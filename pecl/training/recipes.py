@@ -37,8 +37,7 @@ def register_recipe(
 
     It decorates a `torch.nn.Module` class, called with the config and the width of the embeddings,
     whose `forward(views)` returns a scalar from `views.student` and `views.teacher`. The first line
-    of its docstring describes it in `pecl recipes`. As for `register_loss`, a run of changed code is
-    trained again.
+    of its docstring describes it in `pecl recipes`. As for `register_loss`, a run of changed code is trained again.
 
     Args:
         name: letters, digits and underscores.

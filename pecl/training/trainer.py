@@ -49,11 +49,9 @@ class Trainer:
 
     Args:
         adapter: the slots, on their tower.
-        runs: one run per slot, or several, which then have the same learning rate; all with as many
-            pairs.
+        runs: one run per slot, or several, which then have the same learning rate; all with as many pairs.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation scores of slots, higher is better; NaN for diverged
-            weights.
+        validate: returns the validation scores of slots, higher is better; NaN for diverged weights.
         optimizer: updates the adapter's parameters; Adam by default.
         state_path: file for the state of the unfinished training, or None to keep none.
         processes: the processes that share each batch; this is rank 0.
@@ -109,8 +107,7 @@ class Trainer:
         self.seconds = 0.0
         # caches those of one epoch
         self._order = lru_cache(len({run.seed for run in runs}))(random_order)
-        # (S,) sum of losses since the last validation, on the tower's device; read only at
-        # validations
+        # (S,) sum of losses since the last validation, on the tower's device; read only at validations
         self._recent = torch.zeros(adapter.num_slots, device=self.tower.device)
         self._recent_steps = 0
 

@@ -48,28 +48,24 @@ def embed(
 ) -> Embedded:
     """Embed images or texts into a folder of parquet files with the columns `id` and `embedding`.
 
-    A file has 16,384 rows. Existing files of the same job are kept, so a second call resumes a
-    killed one.
+    A file has 16,384 rows. Existing files of the same job are kept, so a second call resumes a killed one.
 
     Args:
-        source: a folder of images, a file of lines (.txt), a table, the name of a data set, or
-            texts.
+        source: a folder of images, a file of lines (.txt), a table, the name of a data set, or texts.
         out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as
             one array, with the names of its rows in `NAME.txt`; both are written at the end.
         kind: images or texts; by default images for a folder, else texts.
         language: language of the texts, which selects the adapter and, for towers such as NLLB's,
             the language token; by default German for a table or a data set, and none for a file of
             lines or a list of texts, which the plain tower then embeds.
-        column: column of texts in a table or a data set: target, english, english_to_target or
-            target_to_english.
+        column: column of texts in a table or a data set: target, english, english_to_target or target_to_english.
         data_dir: folder of the data sets.
         adapter: adapter for texts, in place of the known adapter of their language: a language
             (`cs`), towers and language (`mini:cs`), a path, or `none` for the plain tower.
         batch_size: texts in one pass.
         normalize: whether each embedding is scaled to length 1. A training with frozen anchors
             needs the tower's own lengths: False.
-        ray_workers: number of workers of Ray Data, each with its own towers; None to work only in
-            this process.
+        ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.
         backend: package that computes the towers' layers: torch, openvino, or auto, which is OpenVINO where it is
             installed and the number of items pays for reading its graph.
         towers: arguments of `load_towers`; by default the profile mini.

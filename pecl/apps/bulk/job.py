@@ -2,8 +2,7 @@
 
 Items come from a folder of images, a file of lines, a table, a data set, or a caller's list; any
 range can be read without the rest. Each shard is written whole by one worker, and existing shards
-are not computed again: a killed command loses only its current shards, and the same command resumes
-there.
+are not computed again: a killed command loses only its current shards, and the same command resumes there.
 """
 
 import logging

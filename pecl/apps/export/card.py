@@ -53,8 +53,7 @@ class Published:
 def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
     """Return the README of a folder of adapters in the hub's form: YAML, then Markdown.
 
-    `target` is the folder's name or hub id; the licence `other` states that the licences of data and
-    towers decide.
+    `target` is the folder's name or hub id; the licence `other` states that the licences of data and towers decide.
     """
     parts = {
         "Figures": _figures(adapters),

@@ -88,8 +88,7 @@ def texts_for(
     Args:
         tower: the tower, whose tokenizer has the special tokens.
         has_prefix: whether the tower's prefix, if it has one, is part of the export's tokenizer.
-        pads_by_token: whether the package takes every padding token for padding, even inside a
-            text.
+        pads_by_token: whether the package takes every padding token for padding, even inside a text.
     """
     tokenizer = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     padding = tokenizer.pad_token

@@ -42,10 +42,8 @@ def push(
     """Publish adapters with their model card, and return `id@commit`, or the folder.
 
     Args:
-        sources: adapter files of `pecl train`, or folders of its results, whose adapters are all
-            taken.
-        target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see
-            `is_folder`.
+        sources: adapter files of `pecl train`, or folders of its results, whose adapters are all taken.
+        target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see `is_folder`.
         licence: licence of the adapters, as the hub writes it.
         private: whether a new repository on the hub is private.
 
@@ -83,15 +81,12 @@ def pull(
     """Fetch published adapters into a new folder and return their files, sorted by language.
 
     Args:
-        source: hub id, `id@revision` for one revision, or a folder that `push` wrote; see
-            `is_folder`.
-        target: the folder to make; an existing folder of the same source and revision is checked
-            and used.
+        source: hub id, `id@revision` for one revision, or a folder that `push` wrote; see `is_folder`.
+        target: the folder to make; an existing folder of the same source and revision is checked and used.
         tower: the text tower that the adapters must belong to; None skips this check.
 
     Raises:
-        WeightsError: nothing can be fetched, a file is damaged, or the adapters belong to another
-            tower.
+        WeightsError: nothing can be fetched, a file is damaged, or the adapters belong to another tower.
         OutputError: `target` holds something else, or cannot be written.
     """
     target = Path(target)
@@ -124,8 +119,7 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     Raises:
         WeightsError: an adapter is missing or damaged or not the one that its result names, or they
             belong to different towers.
-        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of
-            one language.
+        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of one language.
     """
     adapters = sorted(
         (adapter for source in sources for adapter in _trained(Path(source))), key=lambda adapter: adapter.language
@@ -221,8 +215,7 @@ def _fetch(repo_id: str, revision: str) -> tuple[Path, str | None]:
 def check_published(folder: Path, tower: MultilingualTextEncoder | None = None) -> list[Path]:
     """Return the files of a published folder, each compared with its SHA-256, its language and the tower, if any.
 
-    Raise WeightsError if a file or the index is missing or damaged, or the adapters belong to
-    another tower.
+    Raise WeightsError if a file or the index is missing or damaged, or the adapters belong to another tower.
     """
     paths = []
     for row in _read_index(folder)["adapters"]:

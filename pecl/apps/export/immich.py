@@ -86,8 +86,7 @@ def export_immich(
         ConfigError: packages are missing, or immich lacks the image tower's preprocessing.
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
-        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from
-            the tower's.
+        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
     """
     check_packages()
     tokenizer = contract.portable_tokenizer(text, with_prefix=True)
@@ -136,8 +135,7 @@ class _Textual(nn.Module):
     """A text tower as a graph of one text: (1, L) int32 token ids to (1, D).
 
     immich writes the language of its user interface before the text, after the tokenizer's own
-    token of English. A tower that pools the first token needs the merged language in its place, and
-    no other.
+    token of English. A tower that pools the first token needs the merged language in its place, and no other.
     """
 
     def __init__(self, text: MultilingualTextEncoder, language: str | None) -> None:

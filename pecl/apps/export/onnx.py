@@ -57,8 +57,7 @@ def export_onnx(
         ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be
             exported, or the bank has adapters of several specs.
         OutputError: `target` exists already or cannot be written.
-        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from
-            the tower's.
+        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
     """
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
@@ -315,8 +314,7 @@ def write_graph(
     Args:
         module: module in evaluation mode.
         inputs: an example of each input.
-        shapes: the variable axes of each input; None for a graph with inputs of exactly these
-            sizes.
+        shapes: the variable axes of each input; None for a graph with inputs of exactly these sizes.
         path: the file; weights of more than `_ONE_FILE` bytes go into a second file next to it.
         names: other names of the inputs in the graph.
 

@@ -1,8 +1,7 @@
 """A folder that open_clip, and with it CLIP_benchmark, opens as `local-dir:FOLDER`: both towers, an adapter merged in.
 
 open_clip's text towers have no prefix and, except SigLIP, no bias in their projection. The prefix
-becomes part of the tokenizer's template, and the bias goes into the last LayerNorm, see
-`fold_bias`.
+becomes part of the tokenizer's template, and the bias goes into the last LayerNorm, see `fold_bias`.
 """
 
 import copy
@@ -102,8 +101,7 @@ def export_open_clip(
 def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path) -> Path:
     """Write a SigLIP or MetaCLIP 2 as the model of open_clip that its image half comes from.
 
-    Raise ConfigError if the image tower is not open_clip's, or the text half of its model has
-    another shape.
+    Raise ConfigError if the image tower is not open_clip's, or the text half of its model has another shape.
     """
     if image.model_config is None or image.model_config.get("text_cfg", {}).get("hf_model_name"):
         same = f"the image tower of the same model in open_clip's form, got {image.name}"

@@ -46,8 +46,7 @@ def export_peft(
 ) -> Path:
     """Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, folder)` reads.
 
-    The adapter belongs to the plain text tower; for `base` see `base_encoder`, whose errors are
-    raised, too.
+    The adapter belongs to the plain text tower; for `base` see `base_encoder`, whose errors are raised, too.
 
     Raises:
         ConfigError: the adapter has other parts than LoRA, word embeddings and LayerNorms.

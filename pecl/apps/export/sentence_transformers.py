@@ -83,8 +83,7 @@ def export_adapter(
     `base` is a folder that `export_towers` wrote of the plain `tower`, or a hub id.
 
     Raises:
-        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the message names
-            them.
+        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the message names them.
         WeightsError: `base` holds another tower.
         OutputError: `target` exists already or cannot be written.
     """

@@ -88,14 +88,12 @@ def build_index(
 
     Args:
         folder: folder of the photographs, searched at any depth.
-        out: folder of the index; by default a separate one in the user's data folder, see
-            `index_folder`.
+        out: folder of the index; by default a separate one in the user's data folder, see `index_folder`.
         options: options of the index.
 
     Raises:
         DataError: there is no photograph, or none can be read, or the index is damaged.
-        ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may
-            change it.
+        ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may change it.
         OutputError: the index cannot be written.
         BusyError: another process is updating it.
 

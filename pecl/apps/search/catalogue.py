@@ -235,8 +235,7 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
     """Read an index; `to_search` omits the embeddings if a Qdrant server searches in them.
 
     Raises:
-        DataError: it is missing or damaged, or its matrix has the wrong size or holds NaN or
-            infinity.
+        DataError: it is missing or damaged, or its matrix has the wrong size or holds NaN or infinity.
     """
     with connected(folder) as database:
         head = _head(folder, database)

@@ -51,8 +51,7 @@ async def embed_queries(
 
     Args:
         queries: at least one query; `read_query` has read its texts.
-        embed_texts: embeds all texts exactly as given; a text of several languages or readings is given once
-            for each.
+        embed_texts: embeds all texts exactly as given; a text of several languages or readings is given once for each.
         embed_images: embeds all images.
     """
     images = [(number, query.image) for number, query in enumerate(queries) if query.image is not None]

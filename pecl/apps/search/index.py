@@ -39,8 +39,7 @@ class Hit(NamedTuple):
     """A photograph that was found."""
 
     path: Path
-    # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were
-    # corrected
+    # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected
     score: float
     id: str  # 32 hexadecimal digits, see `photograph_id`
     fingerprint: str  # hash of its content, by which `read_thumbnail` finds its thumbnail
@@ -112,8 +111,7 @@ class ImageIndex:
 
         Args:
             folder: folder of the index, or of photographs that have been indexed.
-            adapters: paths of adapters to add to the shipped ones, one per language; `none` for no
-                adapters.
+            adapters: paths of adapters to add to the shipped ones, one per language; `none` for no adapters.
             queries: loaded towers and adapters of the index's profile; by default they are loaded
                 at the first query.
             device: device of the towers.
@@ -217,8 +215,7 @@ class ImageIndex:
             after: only photographs that were taken on this day or later, such as 2019-07-14,
                 2019-07 or 2019.
             before: only photographs that were taken before this day.
-            selection: result of `select` for all queries; by default `select` is called for each
-                text.
+            selection: result of `select` for all queries; by default `select` is called for each text.
 
         Raises:
             ConfigError: `top` is out of range, a language is unknown or not detected, a day is

@@ -31,8 +31,7 @@ class IndexOptions:
         device: device of the image tower.
         languages: names or codes of the languages that the person speaks, among which language
             detection chooses; by default those of the system, and English.
-        words: whether the index holds names, captions, keywords, people and days of photographs, by
-            default yes.
+        words: whether the index holds names, captions, keywords, people and days of photographs, by default yes.
         backend: package that computes the image tower's layers: torch, openvino, or auto, which is OpenVINO where it
             is installed and there are enough photographs; each updates any index.
     """

@@ -4,8 +4,7 @@ A photograph is a point: the point's id is the photograph's id as a UUID, and it
 embedding. An update adds points before it writes the index and removes points afterwards, in
 batches: a search in the meantime finds a changed photograph by its new embedding.
 
-`CollectionRows` searches in a collection that another program has made, and writes nothing to the
-server.
+`CollectionRows` searches in a collection that another program has made, and writes nothing to the server.
 """
 
 from __future__ import annotations

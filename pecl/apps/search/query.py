@@ -88,16 +88,13 @@ class Query:
         minus: negative query, whose embedding is subtracted.
         language: name or code of the language of `text` and `minus`, or the result of
             `choose_language`; None detects it.
-        after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or
-            2019.
+        after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or 2019.
         before: only photographs that were taken before this day.
-        folder: only photographs in this folder, at any depth; relative to the folder of the index's
-            photographs.
+        folder: only photographs in this folder, at any depth; relative to the folder of the index's photographs.
         names: whether names of the text count, see `pecl.apps.search.words`.
         not_names: words of the text that do not count as names.
         exactly: whether texts are embedded as they were typed, without the marks and capitals that they lack.
-        embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it
-            already.
+        embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it already.
         readings: how each of `texts` is read, the result of `read_query`.
 
     Raises:

@@ -34,8 +34,7 @@ def drop_thumbnails(database: sqlite3.Connection, every: bool) -> None:
 def add_thumbnails(folder: Path, root: Path) -> None:
     """Make the missing thumbnails of the index in `folder`.
 
-    A photograph below `root` that can no longer be read is skipped with a warning; the next update
-    lists it.
+    A photograph below `root` that can no longer be read is skipped with a warning; the next update lists it.
     """
     with connected(folder) as database:
         missing = database.execute(_MISSING).fetchall()

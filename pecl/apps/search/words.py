@@ -39,8 +39,7 @@ _TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
 _WRITTEN = """SELECT name FROM photographs
     WHERE taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
 _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?"
-# a word is no name if more than a quarter of the photographs have it, unless it is a folder or a
-# person
+# a word is no name if more than a quarter of the photographs have it, unless it is a folder or a person
 _RARE = 4
 # What a name adds to the similarity, in its standard deviations: more than any picture differs from
 # the others, or as much as decides between pictures that are about as similar

@@ -26,8 +26,7 @@ class Photographs:
     """The index in a folder, opened again after an update. Thread-safe.
 
     Raises:
-        DataError: there is no index, it is damaged, or it was made with another image tower than
-            `tower`.
+        DataError: there is no index, it is damaged, or it was made with another image tower than `tower`.
     """
 
     def __init__(self, folder: str | Path, tower: ImageEncoder) -> None:

@@ -91,8 +91,7 @@ def read_data_uri(value: str, name: str) -> bytes:
     """Return the bytes of the image in a data URI; `name` is its field in the request.
 
     Raises:
-        Refusal: it is not a data URI of an image, but for example an address or a path; or it is
-            too large.
+        Refusal: it is not a data URI of an image, but for example an address or a path; or it is too large.
     """
     match = _URI.fullmatch(value)
     if match is None:

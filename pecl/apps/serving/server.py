@@ -218,8 +218,7 @@ def _presented(value: str) -> bytes:
 class Server(uvicorn.Server):
     """A server that accepts requests for a moment after a stop signal, and answers all of them before it closes.
 
-    uvicorn alone closes its socket at once, and drops connections that wait in the system's
-    backlog.
+    uvicorn alone closes its socket at once, and drops connections that wait in the system's backlog.
     """
 
     def __init__(self, app: FastAPI) -> None:

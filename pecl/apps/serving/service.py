@@ -2,8 +2,7 @@
 
 Jobs that arrive within a few milliseconds are computed in one pass, by one thread: a `Batcher` is
 their queue. While a pass runs the next one fills up, so under load no request waits for the window.
-The queue is bounded: while it is full, requests are refused at once. Metrics are in Prometheus'
-form.
+The queue is bounded: while it is full, requests are refused at once. Metrics are in Prometheus' form.
 """
 
 from __future__ import annotations

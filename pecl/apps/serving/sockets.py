@@ -61,8 +61,7 @@ def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None
     """Return the accepted values of the header `Host` if only this machine can reach the server, or None.
 
     The address of the socket decides, since `host` may be any name for it, such as `LOCALHOST` or
-    `127.1`. The result is None if other machines can reach the socket: their names for it are not
-    known here.
+    `127.1`. The result is None if other machines can reach the socket: their names for it are not known here.
     """
     text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
     address = ipaddress.ip_address(text)
@@ -81,8 +80,7 @@ def read_key(path: str | Path) -> bytes:
     """Return the key in the only line of a file.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something else; the message does not repeat
-            its content.
+        ConfigError: the file cannot be read, or holds something else; the message does not repeat its content.
     """
     try:
         key = read_regular(path).strip()

@@ -25,11 +25,9 @@ class Immich:
     """A client of immich's own machine learning service.
 
     Args:
-        upstream: its address; a name and password in it are sent as `Authorization: Basic`, and
-            shown nowhere.
+        upstream: its address; a name and password in it are sent as `Authorization: Basic`, and shown nowhere.
         model: immich's name of the model whose text tower is served.
-        patience: seconds to wait for the service's next bytes; at its first request it downloads
-            models.
+        patience: seconds to wait for the service's next bytes; at its first request it downloads models.
 
     Raises:
         ConfigError: the address is not an HTTP address.
@@ -96,8 +94,7 @@ class Immich:
 
         Raises:
             Refusal: 429, `limit` requests are being forwarded already; 499, the client left; 502 or
-                504, the service cannot be reached, breaks off, gives no HTTP answer, or is too
-                slow.
+                504, the service cannot be reached, breaks off, gives no HTTP answer, or is too slow.
         """
         if self.open >= limit:
             sentence = f"immich's service works on {limit:,} requests already; try again"

@@ -80,8 +80,7 @@ def from_dataset(
         english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
         part_column: column of train, val or test; None for a few-shot split.
-        need: machine translations to read from columns named as in `tables`: `en_to_de`,
-            `de_to_en`.
+        need: machine translations to read from columns named as in `tables`: `en_to_de`, `de_to_en`.
         name: name of the data set in results.
 
     Raises:

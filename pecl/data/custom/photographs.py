@@ -71,8 +71,7 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
     A photograph is a file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders
-    are skipped; links to folders are not followed. Raise DataError for a folder that cannot be
-    read.
+    are skipped; links to folders are not followed. Raise DataError for a folder that cannot be read.
     """
     root = check_folder(folder)
     photographs: list[Photograph] = []

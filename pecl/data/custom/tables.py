@@ -3,8 +3,7 @@
 A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...).
 Columns: one for each target language by its code; `en`, English captions, for the routes that need
 them; `image`, a path relative to the table, unless the set is text only; for routes with machine
-translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), if the set has parts of
-its own.
+translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), if the set has parts of its own.
 
 Reading continues after a mistake: every readable line is returned; any other line becomes a
 `Problem` with its number.

@@ -52,8 +52,7 @@ def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
 def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCaptions:
     """Read text for distillation: the training captions whose image is not in the pool, in the file's order.
 
-    No human translation is used: `target` and `english_to_target` both are the machine translations
-    of `english`.
+    No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
     """
     captions, _, pool = _read_training(replace(request, need=("english_to_target",)), in_pool=False)
     return replace(

@@ -130,8 +130,7 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
 
     Translators left annotations, such as "pike (verb)" and "pike (verb) which means a fish".
     Brackets at the beginning are removed, and other brackets together with the text after them.
-    `provenance["annotations"]` counts these entries, and `provenance["dropped"]` those that become
-    empty.
+    `provenance["annotations"]` counts these entries, and `provenance["dropped"]` those that become empty.
     """
     path = request.root / "gatitos" / "gatitos" / f"en_{OWNERS_CODES['gatitos'][request.language]}.tsv"
     split = request.split
@@ -194,8 +193,7 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     """Read names and keywords in one language and in English, in the order of the English file.
 
     A pictograph gives up to two pairs: its names, and its keywords joined by commas. A pair is left
-    out if it is missing in the language or equal to English. Arabic dialects have the pairs of
-    Standard Arabic.
+    out if it is missing in the language or equal to English. Arabic dialects have the pairs of Standard Arabic.
     """
     if request.need:
         raise DataError(

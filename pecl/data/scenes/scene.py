@@ -32,8 +32,7 @@ _WEATHERS: dict[str, tuple[Colour, Colour, Colour]] = {
 class Dice:
     """Random choices from a text key, the same on every platform and Python version.
 
-    Only `random.Random.random()` is used: it is the only method whose sequence Python promises to
-    keep.
+    Only `random.Random.random()` is used: it is the only method whose sequence Python promises to keep.
     """
 
     def __init__(self, *key: object) -> None:
@@ -67,8 +66,7 @@ class AnimalGroup:
 class Scene:
     """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
 
-    `key` names the scene ("seed/index") and determines details that no caption mentions: places,
-    shades, textures.
+    `key` names the scene ("seed/index") and determines details that no caption mentions: places, shades, textures.
     """
 
     place: str

@@ -43,8 +43,7 @@ class TranslationConfig:
 class Translator:
     """Translates sentences in one direction. `identity` has everything that determines a translation, for records.
 
-    Raise WeightsError for a model that cannot be used, and ConfigError for a direction that it
-    lacks.
+    Raise WeightsError for a model that cannot be used, and ConfigError for a direction that it lacks.
     """
 
     def __init__(self, config: TranslationConfig) -> None:

@@ -51,8 +51,7 @@ def dataset_job(
 ) -> TranslationJob:
     """Return the job that makes the translations of `xtd10` or `multi30k`, from English or into it.
 
-    Its output is the file of the release: `translated_from_en/<target>` or
-    `translated_to_en/<source>`.
+    Its output is the file of the release: `translated_from_en/<target>` or `translated_to_en/<source>`.
     """
     if name not in RELEASED:
         raise DataError(unknown("data set with translations", name, RELEASED))

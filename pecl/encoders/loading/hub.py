@@ -78,8 +78,7 @@ def resolve(name_or_path: str | Path, field: str, *, weights: bool = True) -> Pa
 def local_folder(name_or_path: str | Path, field: str) -> Path | None:
     """Return the local folder that a name means, or None for a name of the model hub; use no network.
 
-    Raise WeightsError, with `field`, for a name that is none of the hub's if there is no such
-    folder.
+    Raise WeightsError, with `field`, for a name that is none of the hub's if there is no such folder.
     """
     folder = expanded(name_or_path)
     if os.path.isdir(folder):  # unlike `Path.is_dir`, raises nothing

@@ -1,8 +1,7 @@
 """Image towers from checkpoints: CLIP, SigLIP 2, OpenCLIP and timm, each with the preprocessing that it comes with.
 
 The files of a folder show its library: `config.json` with a `model_type` is transformers, with an
-`architecture` timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin
-with `open_clip:`.
+`architecture` timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin with `open_clip:`.
 """
 
 import json

@@ -36,8 +36,7 @@ HEADS_SHA256 = "6613f76994689a379b66675dad527550c4059b86578e4aa8a1f7fa47c05efefe
 # Fingerprint of the text tower with these heads in float32, so that no start hashes half a gigabyte
 FINGERPRINT = "a2ea8a12d628f9cb80c762bf72d05d931e238de8fc691f1831f0926fb50746cd"
 
-# timm's settings for this architecture, which are those the checkpoint was trained with up to
-# rounding.
+# timm's settings for this architecture, which are those the checkpoint was trained with up to rounding.
 PREPROCESSING = {
     "input_size": (3, 224, 224),
     "interpolation": "bicubic",

@@ -32,8 +32,7 @@ _PINNED = re.compile(r"(.+)@([0-9a-f]{64})")  # weights, and the SHA-256 that th
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 LENGTH = 77  # tokens, if the config of a model has none
-# Parts of open_clip's names, and their replacements in transformers' names; {} stands for q, k and
-# v
+# Parts of open_clip's names, and their replacements in transformers' names; {} stands for q, k and v
 _RENAMED = (
     ("token_embedding.", "embeddings.token_embedding."),
     ("positional_embedding", "embeddings.position_embedding.weight"),
@@ -208,8 +207,7 @@ def to_open_clip(
 ) -> dict:
     """Return the weights of a text half under open_clip's names: the reverse of `from_open_clip`.
 
-    `weight` (D, d) and `bias` (D,) are the head's: both None without a head; the bias None for
-    CLIP's matrix.
+    `weight` (D, d) and `bias` (D,) are the head's: both None without a head; the bias None for CLIP's matrix.
     """
     converted: dict[str, torch.Tensor] = {}
     for name, tensor in backbone.items():

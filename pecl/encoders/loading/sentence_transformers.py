@@ -31,8 +31,7 @@ POOLING_FLAGS = {
 }
 # Settings of the Normalize that an export of pecl appends; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
-# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower transliterates
-# texts
+# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower transliterates texts
 CLEAN, TRANSLITERATES = "pecl_clean", "pecl_transliterates"
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {layer.__name__: layer for layer in (nn.Identity, nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh)}

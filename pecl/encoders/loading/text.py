@@ -9,8 +9,7 @@ anything else an encoder with mean pooling.
 open_clip only name. These checkpoints load without their base model, and a dry run needs no
 checkpoint. Sources: the `config.json` of each, and open_clip's table of models. An encoder has the
 fields of its config. A tower has its `encoder`, the `width` of the embeddings (null without a layer
-after the pooling), whether that layer `has_bias`, and, in a head of two layers, the width `between`
-them.
+after the pooling), whether that layer `has_bias`, and, in a head of two layers, the width `between` them.
 """
 
 import re
@@ -135,8 +134,7 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> Parts:
 def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
     """Return the parts of open_clip's own text transformer, or of a tower around a transformers encoder.
 
-    The head of the latter is open_clip's projection: none, one linear layer, or two with GELU
-    between them.
+    The head of the latter is open_clip's projection: none, one linear layer, or two with GELU between them.
     """
     if not text.settings.get("hf_model_name"):
         config = open_clip.transformer_config(text.settings, text.width, text.is_quick, text.source)

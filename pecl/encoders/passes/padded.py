@@ -53,8 +53,7 @@ def encode_padded(
     """Return the last hidden states (B, L, d) of a padded batch, with any encoder.
 
     Args:
-        backbone: the encoder; one of no known family, or with another attention, is called as a
-            whole.
+        backbone: the encoder; one of no known family, or with another attention, is called as a whole.
         given: token ids (B, L) int64, or word embeddings (B, L, d), on the backbone's device.
         attention_mask: (B, L), on the same device.
         is_padded: whether the mask has padding.

@@ -38,8 +38,7 @@ def register_tracker(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
     Args:
         name: letters, digits and underscores.
-        replace: replace a tracker that was registered under this name, as when a notebook cell runs
-            again.
+        replace: replace a tracker that was registered under this name, as when a notebook cell runs again.
 
     Raises:
         ConfigError: the name has other characters or is taken, or the class lacks a method.
