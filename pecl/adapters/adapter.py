@@ -325,7 +325,7 @@ def _check_tensor(name: str, tensor: torch.Tensor, expected: torch.Tensor) -> No
         raise WeightsError(f"adapter parameter {name!r} holds {actual_name}, expected {expected_name}")
 
     if name.endswith(".tokens") and bool((tensor[1:] < tensor[:-1]).any()):
-        raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
+        raise WeightsError(f"adapter parameter {name!r} holds descending numbers, expected ascending token ids")
 
 
 def check_finite(state: Mapping[str, torch.Tensor], path: Path | None = None) -> None:
@@ -333,7 +333,7 @@ def check_finite(state: Mapping[str, torch.Tensor], path: Path | None = None) ->
     for name, tensor in state.items():
         if not np.isfinite(tensor.detach().float().cpu().numpy()).all():  # torch.isfinite takes three times as long
             prefix = f"adapter {path} cannot be used: " if path else ""
-            raise WeightsError(f"{prefix}adapter parameter {name!r} holds values that are not finite numbers")
+            raise WeightsError(f"{prefix}adapter parameter {name!r} contains NaN or infinity")
 
 
 def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:

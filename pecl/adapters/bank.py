@@ -413,7 +413,7 @@ class AdapterBank:
         name = adapters[int((~is_finite).nonzero()[0])]
         file = None if name is None else self._files.get(name)
         subject = f"the text tower {self.tower.name}" if name is None else f"adapter {file.path if file else name}"
-        raise WeightsError(f"{subject} gives embeddings that are not finite numbers")
+        raise WeightsError(f"{subject} returns embeddings that contain NaN or infinity")
 
     def whole_lengths(
         self,

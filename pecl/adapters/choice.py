@@ -111,16 +111,16 @@ class KnownAdapters:
 
         languages = "no adapter is known"
         if self.paths:
-            languages = f"adapters are known for {listed(self.paths)}"
+            languages = f"there are adapters for {listed(self.paths)}"
 
         if self._off:
             reason = "as asked for"
         elif language is None:
-            reason = f"no language is named; {languages}"
+            reason = f"no language is given; {languages}"
         elif find_name(language, [ENGLISH]):
             reason = "the plain tower was trained on English"
         elif self.paths:
-            reason = f"none is known for {language_name(language)}; {languages}"
+            reason = f"there is none for {language_name(language)}; {languages}"
         else:
             reason = languages
         return AdapterChoice(None, PLAIN, reason)

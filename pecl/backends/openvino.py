@@ -415,11 +415,11 @@ def _cached(identity: Mapping[str, Any], convert: Convert, label: str) -> Any:
     folder = default_cache_dir() / "openvino" / sha256_json(identity)[:16]
 
     if not _is_sound(folder):
-        busy = f"another process converts {label} for OpenVINO"
+        busy = f"another process is converting {label} for OpenVINO"
         try:
             with locked(folder.with_suffix(".lock"), busy, wait=True):
                 if not _is_sound(folder):  # another process may have written it meanwhile
-                    logger.info("converting %s for OpenVINO, only at the first start", label)
+                    logger.info("converting %s for OpenVINO (first start only)", label)
                     _write(folder, convert())
         except OutputError as error:
             logger.warning("%s; %s is converted at every start", error, label)

@@ -73,7 +73,9 @@ def _state(row: dict[str, Any]) -> str:
     cli.switch("--text-only", "fetch no images"),
     cli.switch("--overwrite", "replace text files that differ from the published ones"),
     cli.argument("--workers", "parallel downloads (default: 4)", type=int, default=4),
-    cli.argument("--timeout", "seconds to wait for a silent server (default: 30)", type=float, default=30.0),
+    cli.argument(
+        "--timeout", "seconds without an answer until an attempt fails (default: 30)", type=float, default=30.0
+    ),
     cli.argument("--attempts", "attempts per file (default: 5)", type=int, default=5),
     _DATA_DIR,
     cli.JSON,

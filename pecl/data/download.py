@@ -154,7 +154,7 @@ def fetch(
                 raise FetchError(reason) from error
             wait = max(wait, float(retry_after) if retry_after.isdecimal() else 0.0)
             if wait > _LONGEST_WAIT:
-                message = f"the server asks to wait {wait:,.0f} seconds; run the same command then"
+                message = f"the server asks for a wait of {wait:,.0f} seconds; run the same command then"
                 raise FetchError(f"{reason}: {message}") from error
         except URLError as error:
             reason = f"no connection: {error.reason}"

@@ -42,7 +42,7 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
         if not isinstance(text, str):
             raise DataError(f"expected a text at position {i}, got {text!r} ({type(text).__name__})", field="texts")
         if not is_text(text):
-            raise DataError(f"expected a text at position {i}, got {text!r}, which UTF-8 cannot hold", field="texts")
+            raise DataError(f"expected a text at position {i}, got {text!r}, which UTF-8 cannot encode", field="texts")
 
     return text_list
 

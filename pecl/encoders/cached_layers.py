@@ -122,7 +122,7 @@ class CachedLayers:
         earlier = self._earlier
         if earlier is not None and list(earlier.states) == list(self._states) and earlier.has_layers_of(self.states):
             self._states = earlier.states
-            logger.info("cached states below layer %d: %d texts, of the run before", self.first, len(self))
+            logger.info("cached states below layer %d: %d texts, from the previous run", self.first, len(self))
             return
 
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:

@@ -173,8 +173,8 @@ class EmbeddingStore:
                 for indices, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():
                         raise DataError(
-                            f"embeddings are not finite: the weights of {self.weights} are damaged; delete them, so "
-                            "that they are unpacked or fetched again"
+                            f"embeddings contain NaN or infinity: the weights of {self.weights} are damaged; delete "
+                            "them, so that they are unpacked or fetched again"
                         )
                     rows = [i for i, index in enumerate(indices) if index in remaining]
                     remaining.difference_update(indices)

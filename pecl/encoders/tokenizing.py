@@ -131,8 +131,8 @@ class Tokenizing:
         total = sum(map(len, rows))
         if unknown > _MOST_UNKNOWN * total:
             logger.warning(
-                "%.0f %% of the pieces of %d texts are unknown to the tokenizer of %s: the tower cannot tell such "
-                "words apart, perhaps their whole script",
+                "%.0f %% of the pieces of %d texts are not in the vocabulary of %s: the tower cannot "
+                "distinguish these words, perhaps those of the whole script",
                 *(100 * unknown / total, len(rows), self.name),
             )
 

@@ -106,7 +106,7 @@ class TrackerCallback(Callback):
             try:
                 call(tracker)
             except Exception as error:  # of any package
-                logger.warning("report_to: %s fails and is left out: %s", name, _sentence(error))
+                logger.warning("report_to: %s failed and is disabled: %s", name, _sentence(error))
                 del self.trackers[name]
 
 

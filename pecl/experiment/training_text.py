@@ -191,7 +191,7 @@ def _write_pairs(
     repeated = targets.count - first - len(distinct)
     if repeated and not clean:
         way = setting(clean=True)
-        logger.warning("%s: %d of %d pairs repeat another: %s drops them", name, repeated, number, way)
+        logger.warning("%s: %d of %d pairs are duplicates: %s drops them", name, repeated, number, way)
 
     rows = first + np.sort(distinct) if clean else np.arange(first, targets.count)
     counts = {"pairs": number, "empty": len(empty), "repeated": repeated}

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it again"
+HALF_CHARACTER = "a lone surrogate, which UTF-8 cannot encode; write it again"
 
 
 def read_regular(path: str | Path, max_bytes: int | None = None) -> bytes:

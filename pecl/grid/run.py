@@ -229,7 +229,7 @@ class _Run:
             if task.name in self.died:
                 return False
             self.died.add(task.name)
-            logger.warning("%s is tried once more: %s", task.name, error)
+            logger.warning("retrying %s: %s", task.name, error)
             return True
 
         # The folder and the size of the fleet are wrong for all its runs

@@ -81,7 +81,7 @@ class LanguageGuess(NamedTuple):
             remark = "none of yours, " if self.is_other else ""
             return f"{self.name} ({self.language}), {remark}detected automatically (confidence {self.confidence:.2f})"
         if self.language is None:
-            return "not detected: the text has no word that shows it"
+            return "not detected: no word of the text identifies a language"
         return f"not detected: the likeliest is {self.name} ({self.language}), confidence {self.confidence:.2f}"
 
 
@@ -406,7 +406,7 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     name = _names()[next(iter(_codes([language])))]
     if is_other and is_other_english and (target, source) == ("English", name):
         return (
-            f"of {count} pairs looked at, {of_target} have English where {name} is expected and {of_english} have "
+            f"of {count} pairs checked, {of_target} have English where {name} is expected and {of_english} have "
             f"{name} where English is: are the two swapped?"
         )
     if not (is_other or is_other_english):
@@ -415,7 +415,7 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     wrong = f"{of_english} have {source} where English"
     if is_other:
         wrong = f"{of_target} have {target} where {name}"
-    return f"of {count} pairs looked at, {wrong} is expected: is it the right file?"
+    return f"of {count} pairs checked, {wrong} is expected: is it the right file?"
 
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:

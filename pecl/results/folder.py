@@ -58,7 +58,7 @@ def find_run(config: ExperimentConfig) -> Outcome | None:
     try:
         run = read_run(path)
     except DamagedResultError as error:
-        logger.warning("%s; it counts as not run", error)
+        logger.warning("%s; it is treated as not run", error)
         return None
     return run if isinstance(run, TrainingResult | UnfinishedRun) else None
 

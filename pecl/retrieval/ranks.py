@@ -53,7 +53,7 @@ def cosine_blocks(
     """
     texts, gallery = F.normalize(texts, dim=-1), F.normalize(gallery, dim=-1)
     if bool(texts.isnan().any() | gallery.isnan().any()):
-        raise NotFiniteError("embeddings: expected numbers, got NaN; they are damaged")
+        raise NotFiniteError("the embeddings contain NaN")
     rows = max(block // len(gallery), 1)
 
     def blocks() -> Iterator[tuple[slice, torch.Tensor]]:

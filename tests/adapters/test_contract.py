@@ -111,7 +111,7 @@ def test_a_text_that_runs_into_the_one_behind_it_is_refused():
     with pytest.raises(ConfigError, match="hard_prompt: text 'a' runs into the text after it: end it with a space"):
         prompt_tokens(tower, "a")
     tower.whole = lambda text: table[f"b{text}" if len(text) == 1 else text]
-    with pytest.raises(ConfigError, match="the tokenizer of 't' does not tell x and z apart"):
+    with pytest.raises(ConfigError, match="the tokenizer of 't' does not distinguish x and z"):
         prompt_tokens(tower, "a")
 
 

@@ -62,7 +62,7 @@ def test_empty_captions_and_wrong_images_are_refused(tmp_path):
     images = ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))
     for wrong, said in (
         ({"target": ("a", " ", "b")}, "target caption 2 is empty"),
-        ({"target": ("a", "b", "\ud800")}, "target caption 3: half a character"),
+        ({"target": ("a", "b", "\ud800")}, "target caption 3: a lone surrogate"),
         ({"english_to_target": LINES[:2]}, "english_to_target has 2 entries, expected 3 as in target"),
         ({"part": ("train", "val", "tset")}, "caption 3: unknown part 'tset'.*did you mean 'test'"),
         ({"images": images}, "2 images for 3 captions"),

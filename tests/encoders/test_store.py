@@ -177,7 +177,7 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place, known):
 def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):
     tower = tiny_tower()
     tower.weights_path = tmp_path / "weights.safetensors"
-    named = f"embeddings are not finite: the weights of {tower.weights_path} are damaged; delete them"
+    named = f"embeddings contain NaN or infinity: the weights of {tower.weights_path} are damaged; delete them"
     with torch.no_grad():
         tower.head.bias.fill_(torch.nan)
     with pytest.raises(DataError, match=named):

@@ -60,7 +60,7 @@ def test_the_share_of_unknown_pieces_is_said(caplog):
         tower.tokenize(["a" * 16 + "x"])  # one of 19 pieces
         assert caplog.records == []
         tower.tokenize(["axbx", "ab"])  # two of ten
-    assert caplog.records[0].getMessage().startswith("20 % of the pieces of 2 texts are unknown to the tokenizer of")
+    assert caplog.records[0].getMessage().startswith("20 % of the pieces of 2 texts are not in the vocabulary of")
 
 
 def test_one_text_is_one_row_and_a_generator_several():

@@ -197,7 +197,7 @@ def test_a_registered_tracker_that_fails_is_left_out_and_the_training_goes_on(sm
     (result,) = run_grid(expand({**small, "report_to": "lines,csv"})).results
     lines = (tmp_path / "results" / "lines.txt").read_text().splitlines()
     assert lines == [f"begin {result.name} de 0", f"log {result.name} 2", f"log {result.name} 4"]
-    assert "report_to: lines fails and is left out: OSError: no space left" in caplog.text
+    assert "report_to: lines failed and is disabled: OSError: no space left" in caplog.text
     check(read_csv(tmp_path / "results", result.name), result)
 
 

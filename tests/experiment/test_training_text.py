@@ -55,7 +55,7 @@ def test_repeated_pairs_stay_with_a_warning(caplog):
     full = [pair for pair in UNCLEAN if all(text.strip() for text in pair)]
     text, _ = load_text(config_of("made"), named(full))
     assert pairs_of(text) == full
-    assert caplog.messages == ["made: 2 of 4 pairs repeat another: --clean drops them"]
+    assert caplog.messages == ["made: 2 of 4 pairs are duplicates: clean=True drops them"]
 
 
 @pytest.mark.parametrize("other", [("eins", "1"), ("uno", "one"), ("einso", "ne")])

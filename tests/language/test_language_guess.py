@@ -117,7 +117,7 @@ def test_one_or_two_words_are_in_a_language_of_the_person(text, among, language)
 def test_digits_and_symbols_are_of_no_language(text):
     (guess,) = guess_languages([text], SHIPPED)
     assert (guess.language, guess.confidence, guess.is_sure) == (None, 0.0, False)
-    assert guess.sentence == "not detected: the text has no word that shows it"
+    assert guess.sentence == "not detected: no word of the text identifies a language"
     unsure = LanguageGuess("it", 0.22, "Italian").sentence
     assert unsure == "not detected: the likeliest is Italian (it), confidence 0.22"
 
@@ -146,10 +146,10 @@ def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatc
         (
             ENGLISH,
             GERMAN,
-            "of 20 pairs looked at, 20 have English where German is expected and 20 have German where English is: are "
+            "of 20 pairs checked, 20 have English where German is expected and 20 have German where English is: are "
             "the two swapped?",
         ),
-        (FRENCH, ENGLISH, "of 20 pairs looked at, 20 have French where German is expected: is it the right file?"),
+        (FRENCH, ENGLISH, "of 20 pairs checked, 20 have French where German is expected: is it the right file?"),
         (GERMAN[:2] + FRENCH[:2], ENGLISH, None),  # half is not most
     ],
 )
@@ -173,9 +173,7 @@ def test_a_source_with_swapped_columns_is_warned_of_once(tmp_path, caplog):
     sources = f"{tmp_path}/swapped.tsv,{tmp_path}/c.en={tmp_path}/c.de"
     assert len(load_text(ExperimentConfig(text=sources, language="de"), {})[0]) == 40  # said, and used all the same
     (message,) = [one for one in caplog.messages if "looked at" in one]
-    assert message.startswith(
-        f"{tmp_path}/swapped.tsv: of 20 pairs looked at, 20 have English where German is expected"
-    )
+    assert message.startswith(f"{tmp_path}/swapped.tsv: of 20 pairs checked, 20 have English where German is expected")
 
 
 @pytest.mark.parametrize(

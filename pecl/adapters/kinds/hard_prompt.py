@@ -48,7 +48,7 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     without_prompt = [tower.whole(probe) for probe in probes]
     with_prompt = [tower.whole(text + probe) for probe in probes]
     if without_prompt[0] == without_prompt[1]:
-        raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not tell {' and '.join(probes)} apart")
+        raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not distinguish {' and '.join(probes)}")
 
     position = next(i for i, pair in enumerate(zip(*without_prompt, strict=False)) if len(set(pair)) > 1)
     length = len(with_prompt[0]) - len(without_prompt[0])

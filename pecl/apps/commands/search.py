@@ -51,11 +51,13 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.argument("--minus", "negative query: its embedding is subtracted", metavar="TEXT"),
     cli.argument("--after", "taken on this day or later, such as 2019-07-14 or 2019", metavar="DAY"),
     cli.argument("--before", "taken before this day", metavar="DAY"),
-    cli.choice("--words", "names in the query count: of people, places, folders (default: yes)", True),
+    cli.choice("--words", "use names of people, places and folders in the query (default: yes)", True),
     cli.switch("--exactly", "search for the text as it was typed, without restoring marks and capitals that it lacks"),
     cli.argument("--top", "photographs to show (default: 10)", type=int, default=10, metavar="K"),
     cli.choice(
-        "--correct-hubs", "for a text, rank photographs lower that are close to many captions (default: yes)", True
+        "--correct-hubs",
+        "for a text query, lower the rank of photographs that are close to many captions (default: yes)",
+        True,
     ),
     cli.several(
         "--adapter",

@@ -86,7 +86,7 @@ def run(parsed: argparse.Namespace) -> None:
     with open_socket(parsed.host, plan.port) as listening:
         address = address_of(listening)
         if plan.key is None and allowed_hosts(listening, parsed.host) is None:
-            logger.warning("everyone who can reach %s can use it: --api-key-file requires a key", address)
+            logger.warning("anyone who can reach %s can use it: --api-key-file sets a key", address)
 
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:

@@ -338,7 +338,7 @@ def write_graph(
             cause: BaseException = error
             while cause.__cause__ is not None:  # torch's own message advises how to extend torch
                 cause = cause.__cause__
-            raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(cause)[:300]})") from error
+            raise RunError(f"cannot write {path.name}: ONNX cannot express it ({one_line(cause)[:300]})") from error
 
     # torch notes for each node in which lines of this machine's files it was made
     for node in program.model.graph.all_nodes():

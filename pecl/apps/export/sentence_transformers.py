@@ -90,7 +90,7 @@ def export_adapter(
     if tower.family is not None and tower.family.whole is not None:
         raise ConfigError(
             f"an adapter on {tower.backbone.config.model_type} cannot be written without its tower, which "
-            f"sentence-transformers reads as one model of both halves: leave {setting('adapter_only')} out"
+            f"sentence-transformers loads as one model of both encoders: leave {setting('adapter_only')} out"
         )
 
     merged = merge_adapter(adapter, tower)

@@ -261,11 +261,11 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
     if matrix is not None:
         lengths = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
         if not (np.abs(lengths - 1) < _TOLERANCE).all():  # NaN fails, too
-            raise damaged(folder / FILE, "it holds embeddings that are not finite numbers of length 1")
+            raise damaged(folder / FILE, "its embeddings contain NaN, or are not of length 1")
         matrix.flags.writeable = False
 
     if corrections is not None and not np.isfinite(corrections).all():
-        raise damaged(folder / FILE, "it holds corrections that are not finite numbers")
+        raise damaged(folder / FILE, "its corrections contain NaN or infinity")
     return Catalogue(head, entries, matrix, corrections, {photograph.name: photograph for photograph in failed})
 
 

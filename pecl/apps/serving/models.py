@@ -145,7 +145,7 @@ class Models(AdapterBank):
 
         too_long = {} if job.truncate else self.whole_lengths(texts, token_ids, adapters, languages)
         for index, (length, max_length) in too_long.items():
-            problem = f"text {job.first + rows[index].index} has {length} tokens, the tower reads {max_length}"
+            problem = f"text {job.first + rows[index].index} has {length} tokens, the tower's limit is {max_length}"
             return bad(f"{job.param}: {problem}: shorten it, or send truncate: true", job.param)
 
         return _ReadJob(rows, token_ids)
@@ -154,5 +154,5 @@ class Models(AdapterBank):
 def _checked(embeddings: torch.Tensor, token_ids: TokenIds, job: TextJob) -> Embedded | Exception:
     if not torch.isfinite(embeddings).all():
         names = ", ".join(sorted({name or "none" for name in job.adapters}))
-        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {names})")
+        return NotFiniteError(f"embeddings contain NaN or infinity: an adapter is damaged (adapters used: {names})")
     return Embedded(embeddings, sum(map(len, token_ids)))

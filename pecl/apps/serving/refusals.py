@@ -86,7 +86,7 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     else:
         path = log_traceback(error)
         logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
-        refusal = Refusal(500, "the server failed at this request; its log has the details")
+        refusal = Refusal(500, "the request failed; see the server's log")
 
     status = refusal.status_code
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -108,7 +108,7 @@ def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
     sentence = error["msg"].removeprefix("Value error, ")
 
     if error["type"] == "missing":
-        sentence = "expected it, got none"
+        sentence = "expected a value, got none"
     elif error["type"] != "value_error":
         sentence = re.sub("^(Input should be|(String|List|Value) should have)", "expected", sentence)
         sentence = re.split(" after validation|, unable to", sentence)[0]

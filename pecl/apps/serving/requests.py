@@ -70,7 +70,7 @@ def _parse(body: bytes) -> Any:
     """Return parsed JSON; raise ValueError if it is none, or escapes half a character, which is no text."""
     document = parse_json(body)
     if b"\\ud" in body.lower() and not is_text(json.dumps(document, ensure_ascii=False)):
-        raise ValueError("it has half a character, a surrogate without the other")
+        raise ValueError("it has a lone surrogate")
     return document
 
 

@@ -180,7 +180,7 @@ async def _select(index: ImageIndex, query: Query, languages: Sequence[str]) -> 
         raise bad(str(error), error.field) from error
     except DataError as error:
         logger.warning("%s", error)  # it names the folder, for whoever runs the server
-        raise Refusal(503, "the index cannot be read now", code="no_index") from error
+        raise Refusal(503, "the index cannot be read at the moment", code="no_index") from error
 
 
 async def _choose(

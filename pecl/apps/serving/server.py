@@ -274,4 +274,4 @@ def serve(
             signal.signal(number, handler)
 
     if not server.started:
-        raise RunError("the server could not start; its log has the reason")
+        raise RunError("the server could not start; see its log")

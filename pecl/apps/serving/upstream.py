@@ -97,7 +97,7 @@ class Immich:
                 504, the service cannot be reached, breaks off, gives no HTTP answer, or is too slow.
         """
         if self.open >= limit:
-            sentence = f"immich's service works on {limit:,} requests already; try again"
+            sentence = f"immich's service is busy with {limit:,} requests; try again"
             raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
 
         self.open += 1

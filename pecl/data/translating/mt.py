@@ -71,7 +71,9 @@ class Translator:
         """Return the length of a sentence in tokens; raise DataError if the model cannot read one that long."""
         length = len(self._tokenizer(self._languages.prefix + sentence)["input_ids"])
         if length > self._longest:
-            raise DataError(f"{sentence[:40]!r}... has {length} tokens, and {self.config.model} reads {self._longest}")
+            raise DataError(
+                f"{sentence[:40]!r}... has {length} tokens, the limit of {self.config.model} is {self._longest}"
+            )
         return length
 
     @torch.inference_mode()

@@ -71,7 +71,7 @@ def resolve(name_or_path: str | Path, field: str, *, weights: bool = True) -> Pa
         if cached is None:
             raise WeightsError(explain(error, name, is_tower=weights)) from error
         if not constants.HF_HUB_OFFLINE:  # a user who sets it expects the copy
-            _warn_once(f"cannot ask {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
+            _warn_once(f"cannot reach {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
         return cached
 
 
@@ -177,7 +177,7 @@ def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
 
         if re.fullmatch("[0-9a-f]{64}", metadata.etag) and sha256_file(part) != metadata.etag:
             part.unlink()
-            raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
+            raise OSError(f"{name} has other content than on the hub; run the same command again")
 
         part.rename(content)
 

@@ -74,7 +74,7 @@ def _unpack(file: E5File, path: Path) -> None:
     if path.exists():
         logger.warning("dropping damaged weights %s: they are unpacked again", path)
     else:
-        logger.info("unpacking the text tower of mini into %s (470 MB), only at the first start", path)
+        logger.info("unpacking the text tower of mini into %s (470 MB, first start only)", path)
 
     tensors = file.read_tensors()
     write_stream(path, lambda stream: stream.write(save(tensors)))

@@ -188,7 +188,9 @@ def _read(run: TrainingResult, load: Callable[..., ParallelCaptions], data_dir: 
     manifest = read_manifest(run)
     nearest = read_retrieved(run)
     if manifest is None or nearest is None:
-        raise DataError("Manifest or retrieved items are not next to the results: train again to see captions here")
+        raise DataError(
+            "The manifest or the retrieved items are missing next to the results: train again to see captions here"
+        )
 
     values = {field: getattr(run.config, field) for field in fields_of(Role.DATA)}
     folder = data_dir or run.config.data_dir

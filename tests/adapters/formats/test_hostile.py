@@ -183,7 +183,7 @@ def test_a_factor_that_overflows_ends_a_query_with_an_error(engine, tmp_path):
 
     with_header(path, lambda config: config.update(factor))
     bank = AdapterBank.from_files(tiny_tower(), path)
-    with pytest.raises(WeightsError, match=f"adapter {path} gives embeddings that are not finite numbers"):
+    with pytest.raises(WeightsError, match=f"adapter {path} returns embeddings that contain NaN or infinity"):
         bank.encode_text(["pes"], "cs")
     assert torch.isfinite(bank.encode_text(["a dog"])).all()
 

@@ -10,7 +10,7 @@ from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import WeightsError
 
-NOT_FINITE = "holds values that are not finite numbers"
+NOT_FINITE = "contains NaN or infinity"
 
 
 @pytest.fixture

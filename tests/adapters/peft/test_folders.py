@@ -190,7 +190,7 @@ PROBLEMS = {
     ),
     "not finite": (
         lambda folder: rewrite_tensors(folder, lambda tensors: {name: value / 0 for name, value in tensors.items()}),
-        "not finite",
+        "NaN or infinity",
     ),
     "no such modules": (lambda folder: rewrite_config(folder, target_modules=["c_attn"]), "changes no module"),
     "some layers": (

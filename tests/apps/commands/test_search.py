@@ -55,7 +55,7 @@ def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
     )
     document = json.loads(printed(capsys, "search", indexed, "!!!", "--json").out)
     assert (document["language"], document["confidence"], document["adapter"]) == (None, 0, "none")
-    sentence = "language: not detected: the text has no word that shows it; adapter: none (the plain tower); "
+    sentence = "language: not detected: no word of the text identifies a language; adapter: none (the plain tower); "
     assert document["note"].startswith(sentence)
 
 

@@ -29,7 +29,7 @@ def of(**changes):
 
 
 DOCUMENTS = [  # (the request's document, status, words of the sentence): one per kind of error
-    ({}, 400, "model: expected it, got none"),
+    ({}, 400, "model: expected a value, got none"),
     (of(model="tinny:cs"), 404, "got \"tinny:cs\"; did you mean 'tiny:cs'"),
     (of(input=["a", " \n"]), 400, "input[1]: expected text, got none"),
     (of(input=[1, 2, 3]), 400, "no token ids, since every tower has its own"),
@@ -54,8 +54,8 @@ BODIES = [
     (b"{", 400, "body: expected JSON"),
     (b"[" * 10_000, 400, "nested more than"),
     (b'{"input": "\xff"}', 400, "body: expected JSON"),
-    (b'{"model": "tiny:cs", "input": "pes \\uD83d"}', 400, "body: expected JSON: it has half a character"),
-    (b'{"\\udc36": 1}', 400, "body: expected JSON: it has half a character"),
+    (b'{"model": "tiny:cs", "input": "pes \\uD83d"}', 400, "body: expected JSON: it has a lone surrogate"),
+    (b'{"\\udc36": 1}', 400, "body: expected JSON: it has a lone surrogate"),
     (b" " * 60_001, 413, "body: expected at most 60,000 bytes, got more"),
 ]
 PLACES = [
@@ -113,7 +113,7 @@ def test_a_bad_place(client, method, path, status, said):
     [
         (DataError("two\nlines"), 400, "invalid_request_error", "two lines"),
         (RunError("x" * 501), 500, "server_error", "x" * 500 + "..."),
-        (KeyError("secret"), 500, "server_error", "the server failed at this request; its log has the details"),
+        (KeyError("secret"), 500, "server_error", "the request failed; see the server's log"),
     ],
 )
 def test_a_failure_is_a_sentence_and_an_unexpected_one_also_a_traceback_in_a_file(

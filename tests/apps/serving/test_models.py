@@ -35,7 +35,7 @@ def test_a_job_that_cannot_be_done_fails_alone(models):
     assert isinstance(damaged, NotFiniteError)
     assert "adapters used: bad" in str(damaged)
     torch.testing.assert_close(sound.embeddings, expected(TEXTS[:1], ["de"]), rtol=0, atol=1e-5)
-    assert str(cut) == "input: text 1 has 202 tokens, the tower reads 128: shorten it, or send truncate: true"
+    assert str(cut) == "input: text 1 has 202 tokens, the tower's limit is 128: shorten it, or send truncate: true"
     assert (gone.status_code, gone.code) == (404, "model_not_found")
     assert embed(models, [long], ["de"], truncate=True).tokens == 128
 

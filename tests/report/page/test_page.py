@@ -173,7 +173,7 @@ def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, 
     assert not any(result.run_id[:8] in before for result in made)
     sentence = {"data": "gone.csv", "other data": "its target differs; point", "other program": "gallery: expected"}
     (details,) = re.findall(r'<details class="note">(.*?)</details>', html, re.DOTALL)
-    assert sentence.get(missing, "Manifest or retrieved items are not next to the results") in details
+    assert sentence.get(missing, "The manifest or the retrieved items are missing next to the results") in details
     assert all(result.run_id[:8] in details for result in made)
 
 
