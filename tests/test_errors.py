@@ -29,7 +29,18 @@ OF_OTHERS = {
 }
 # Arguments of functions that no command has as a flag or an argument
 ONLY_IN_PYTHON = {
-    *("callbacks", "configs", "corrected", "max_length", "plain_weight", "queries", "query", "ray_workers", "runs")
+    *(
+        "callbacks",
+        "configs",
+        "corrected",
+        "max_length",
+        "plain_weight",
+        "queries",
+        "query",
+        "ray_workers",
+        "runs",
+        "texts",
+    )
 }
 
 
