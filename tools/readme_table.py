@@ -18,7 +18,7 @@ from pecl.report.selection.methods import DISTILLED, FEW_SHOT
 from pecl.report.tables.disparity import english_of, gap_to_english, reference_remark
 from pecl.results.result import Result
 
-ROUTES = ("method1", "method2")  # routes that search with the original captions
+ROUTES = ("baseline1", "method1", "method2")  # routes that search with the original captions
 
 
 def headline() -> str:
