@@ -61,7 +61,7 @@ BODIES = [
 PLACES = [
     ("GET", "/v1/embeddings", 405, "does not take such a request"),
     ("GET", "/nowhere", 404, "there is no such page"),
-    ("POST", "/v1/load_adapter", 403, "started without --adapters-dir"),
+    ("POST", "/v1/load_adapter", 403, "started without a folder of adapters"),
 ]
 
 

@@ -83,7 +83,7 @@ def test_lines_of_another_job_are_not_taken(partial_file):
 
 
 def test_a_sentence_that_the_model_cannot_read_is_refused_before_any_work(translator, partial_file):
-    with pytest.raises(DataError, match=r"tokens, and .* reads 64"):
+    with pytest.raises(DataError, match=r"tokens, the limit of .* is 64"):
         translate(["a dog", "dog " * 100], translator, partial_file)
     assert not partial_file.exists()
 

@@ -203,8 +203,8 @@ def test_a_worker_trains_in_the_folder_of_the_grid_with_its_share(small, tmp_pat
     ("option", "said"),
     [
         ("gpus=1", "unknown option 'gpus': expected one of num_cpus, num_gpus, memory"),
-        ("num_gpus=x", "--ray: num_gpus: expected a number >= 0, got 'x'"),
-        ("num_cpus=1e999", "--ray: num_cpus: expected a number >= 0, got inf"),
+        ("num_gpus=x", "ray: num_gpus: expected a number >= 0, got 'x'"),
+        ("num_cpus=1e999", "ray: num_cpus: expected a number >= 0, got inf"),
     ],
 )
 def test_ray_refuses_options_that_it_cannot_take(ray, option, said):
