@@ -156,4 +156,4 @@ def prepare(towers: Iterable[MultilingualTextEncoder]) -> None:
     for tower in towers:
         runtime: Any = tower.runtime
         if runtime is not None:
-            runtime.computes(tower)
+            runtime.prepare(tower)

@@ -1,8 +1,9 @@
 """OpenVINO computes the layers of a tower: graphs, their cache, and the runtimes that call them.
 
 The graph of a text tower maps word embeddings to pooled vectors. An adapter's parameters are inputs of the graph, so
-one graph serves all languages whose adapters have the same spec. A graph is converted at its first use, and cached in
-OpenVINO's own format, which does not depend on the processor.
+one graph serves all languages whose adapters have the same spec. A batch in several languages needs a second graph, in
+which each row takes its own parameters. A graph is converted at its first use, and cached in OpenVINO's own format,
+which does not depend on the processor.
 
 All threads compute a single query. The rows of a batch are divided between `STREAMS` requests that run concurrently,
 because threads that share no layer wait for each other less often.
@@ -19,13 +20,15 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.foreign import ForeignAdapter
+from pecl.adapters.gathered_rows import GatheredRows, replaced_rows
+from pecl.adapters.slots import SlotRows
 from pecl.adapters.spec import describe
 from pecl.encoders.folding import with_rounded_filters
 from pecl.encoders.image import ImageEncoder
@@ -40,7 +43,7 @@ from pecl.machine import AUTO, AUTO_PRECISION, BF16, FP32
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # increased when the graphs change
+FORMAT = 4  # increased when the graphs change
 STREAMS = 2  # concurrent requests
 # the least number of texts or photographs in a batch that is divided: fewer do not pay for a second compilation
 DIVIDED_TEXTS = 8
@@ -184,7 +187,7 @@ class TextRuntime(_Runtime):
     def __init__(self, precision: str, is_required: bool) -> None:
         super().__init__(precision)
         self._is_required = is_required
-        self._graphs: dict[str, _Graph | None] = {}  # compiled, by the adapter's spec; None: left to PyTorch
+        self._graphs: dict[_Form, _Graph | None] = {}  # None: left to PyTorch
         self._weights = _Weights()
 
     def __call__(self, tower: Any, inputs: PassInputs) -> torch.Tensor:
@@ -198,44 +201,58 @@ class TextRuntime(_Runtime):
         else:
             of_rows = extended
 
-        graph = not_none(self._graphs[_spec_of(tower)], "the graph")
-        groups = _slots(adapter, len(mask))
-        if len(mask) < DIVIDED_TEXTS:
-            parts = groups
-            pooled = [graph([*(tensor[rows] for tensor in of_rows), *parameters]) for rows, parameters in parts]
-        else:
-            parts = [(part, parameters) for rows, parameters in groups for part in _divided(rows)]
-            batches = [[*(tensor[rows] for tensor in of_rows), *parameters] for rows, parameters in parts]
-            pooled = graph.concurrently(batches)
+        of_rows = list(of_rows)
+        parameters = [] if adapter is None else list(_parameters(adapter).values())  # (S, ...) each
+        slots = None if adapter is None else adapter.rows.index
+        if slots is not None:
+            used, slots = slots.unique(return_inverse=True)  # (U,), (B,)
+            of_rows.append(slots)
+            parameters = [tensor.index_select(0, used) for tensor in parameters]
+        elif adapter is not None:
+            single = adapter.rows.single
+            parameters = [tensor[single : single + 1] for tensor in parameters]
 
-        order = torch.cat([rows for rows, _ in parts])  # (B,)
-        return torch.cat(pooled)[order.argsort()]
+        graph = not_none(self._graphs[_form_of(tower)], "the graph")
+        if len(mask) < DIVIDED_TEXTS:
+            return graph([*of_rows, *parameters])
+        parts = zip(*(tensor.tensor_split(STREAMS) for tensor in of_rows), strict=True)
+        return torch.cat(graph.concurrently([[*part, *parameters] for part in parts]))
 
     def computes(self, tower: Any) -> bool:
-        """Compile the graph of a tower with its adapter, which takes half a second to a minute at the first call.
+        """Compile the graph of the tower's next pass, which takes half a second to a minute at the first call.
 
         Return whether there is one, and the frozen weights are those that it has.
 
         Raises:
             ConfigError: OpenVINO is required, and has no form of the tower or of its adapter.
         """
-        spec = _spec_of(tower)
-        if spec not in self._graphs:
-            self._graphs[spec] = self._compiled(tower, spec)
-        return self._graphs[spec] is not None and self._weights.are_unchanged(tower)
+        form = _form_of(tower)
+        if form not in self._graphs:
+            self._graphs[form] = self._compiled(tower, form)
+        return self._graphs[form] is not None and self._weights.are_unchanged(tower)
 
-    def _compiled(self, tower: Any, spec: str) -> _Graph | None:
+    def prepare(self, tower: Any) -> None:
+        """Compile the graphs of a tower and its adapter now; raise ConfigError as `computes` does."""
+        adapter = tower.adapter
+        forms = [_Form(_spec_of(tower), is_mixed=False)]
+        if isinstance(adapter, Adapter) and adapter.num_slots > 1:
+            forms.append(_Form(_spec_of(tower), is_mixed=True))
+        for form in forms:
+            if form not in self._graphs:
+                self._graphs[form] = self._compiled(tower, form)
+
+    def _compiled(self, tower: Any, form: _Form) -> _Graph | None:
         label = f"the text tower {tower.name}"
-        if spec:
-            label += f" with {spec}"
+        if form.spec:
+            label += f" with {form.spec}"
 
-        identity = {"tower": tower.fingerprint, "adapter": spec}
+        identity = {"tower": tower.fingerprint, "adapter": form.spec, "mixed": form.is_mixed}
         try:
             if isinstance(tower.adapter, ForeignAdapter):
                 raise ConfigError(
-                    f"expected torch for an adapter of another engine, got openvino for {spec}", field="backend"
+                    f"expected torch for an adapter of another engine, got openvino for {form.spec}", field="backend"
                 )
-            return self.graph(identity, lambda: _convert_text(tower, label), label)
+            return self.graph(identity, lambda: _convert_text(tower, form.is_mixed, label), label)
         except ConfigError as error:
             if self._is_required:
                 raise
@@ -263,9 +280,21 @@ class ImageRuntime(_Runtime):
         return torch.cat(self._graph.concurrently([[part] for part in pixels.tensor_split(STREAMS)]))
 
 
+class _Form(NamedTuple):
+    """What a graph of a text tower computes."""
+
+    spec: str  # of the adapter, or an empty text
+    is_mixed: bool  # whether the rows have several slots
+
+
 def _spec_of(tower: Any) -> str:
-    """Return the spec of a tower's adapter, or an empty text."""
     return "" if tower.adapter is None else describe(tower.adapter.configs)
+
+
+def _form_of(tower: Any) -> _Form:
+    """Return the form of the next pass: of the adapter, and of the slots that are selected."""
+    adapter = tower.adapter
+    return _Form(_spec_of(tower), isinstance(adapter, Adapter) and adapter.rows.index is not None)
 
 
 class _Weights:
@@ -290,26 +319,6 @@ class _Weights:
 
     def _changes(self) -> int:
         return sum(weight._version for weight in self._counted)
-
-
-def _slots(adapter: Adapter | None, rows: int) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
-    """Return the rows (R,) of each slot in a batch of `rows` rows, and the parameters (1, ...) of the slot."""
-    if adapter is None:
-        return [(torch.arange(rows), [])]
-
-    index = adapter.rows.index
-    if index is None:
-        rows_of = {adapter.rows.single: torch.arange(rows)}
-    else:
-        rows_of = {slot: (index == slot).nonzero().flatten() for slot in index.unique().tolist()}
-
-    tensors = _parameters(adapter).values()
-    return [(rows, [tensor[slot : slot + 1] for tensor in tensors]) for slot, rows in rows_of.items()]
-
-
-def _divided(rows: torch.Tensor) -> Sequence[torch.Tensor]:
-    """Return parts of the rows of a slot, to compute concurrently; few rows stay together."""
-    return rows.tensor_split(STREAMS) if len(rows) >= DIVIDED_TEXTS else [rows]
 
 
 def _parameters(adapter: Adapter) -> dict[str, torch.Tensor]:
@@ -343,7 +352,7 @@ class _TextLayers(nn.Module):
 
 
 class _AdaptedLayers(nn.Module):
-    """The same with the parameters of one slot of an adapter as inputs; `names` are theirs in the tower."""
+    """The same with the parameters of an adapter as inputs; `names` are theirs in the tower."""
 
     def __init__(self, layers: _TextLayers, names: Sequence[str]) -> None:
         super().__init__()
@@ -357,15 +366,33 @@ class _AdaptedLayers(nn.Module):
         pooling_mask: torch.Tensor,
         parameters: list[torch.Tensor],
     ) -> torch.Tensor:
-        """Map (B, L, d), (B, L), (B, L) and tensors (1, ...) to (B, d)."""
+        """Map (B, L, d), (B, L), (B, L) and tensors (1, ...) of one slot to (B, d)."""
         state = dict(zip(self.names, parameters, strict=True))
         return torch.func.functional_call(self.layers, state, (words, mask, pooling_mask))
 
 
-def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
-    from pecl.adapters.gathered_rows import replaced_rows
-    from pecl.adapters.slots import SlotRows
+class _MixedLayers(nn.Module):
+    """The same for rows of several slots."""
 
+    def __init__(self, adapted: _AdaptedLayers, rows: GatheredRows) -> None:
+        super().__init__()
+        self.adapted = adapted
+        self.rows = rows
+
+    def forward(
+        self,
+        words: torch.Tensor,
+        mask: torch.Tensor,
+        pooling_mask: torch.Tensor,
+        slots: torch.Tensor,
+        parameters: list[torch.Tensor],
+    ) -> torch.Tensor:
+        """Map (B, L, d), (B, L), (B, L), (B,) and tensors (U, ...) of the used slots to (B, d)."""
+        self.rows.choose(slots)
+        return self.adapted(words, mask, pooling_mask, parameters)
+
+
+def _convert_text(tower: MultilingualTextEncoder, is_mixed: bool, label: str) -> Any:
     rows = torch.export.Dim("rows")
     length = torch.export.Dim("length")
     words = torch.zeros(2, 16, tower.backbone.config.hidden_size)
@@ -378,10 +405,18 @@ def _convert_text(tower: MultilingualTextEncoder, label: str) -> Any:
         return _convert(layers, inputs, shapes, label)
 
     parameters = _parameters(adapter)
+    adapted = _AdaptedLayers(layers, list(parameters)).eval()
     examples = [tensor.detach()[:1].clone() for tensor in parameters.values()]
-    with replaced_rows(adapter, SlotRows(1)):
-        adapted = _AdaptedLayers(layers, list(parameters)).eval()
-        return _convert(adapted, [*inputs, examples], [*shapes, [{}] * len(examples)], label)
+    if not is_mixed:
+        with replaced_rows(adapter, SlotRows(1)):
+            return _convert(adapted, [*inputs, examples], [*shapes, [{}] * len(examples)], label)
+
+    gathered = GatheredRows(adapter.num_slots)
+    used = torch.export.Dim("used")
+    inputs += [torch.tensor([0, 1]), [example.expand(2, *example.shape[1:]).clone() for example in examples]]
+    shapes += [{0: rows}, [{0: used}] * len(examples)]
+    with replaced_rows(adapter, gathered):
+        return _convert(_MixedLayers(adapted, gathered).eval(), inputs, shapes, label)
 
 
 def _convert_image(tower: ImageEncoder, precision: str, label: str) -> Any:
