@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "tanh": nn.Tanh(),
 }
 # Levels: modules that replace a layer, change its bias or weight, follow it, or lengthen the sequence.
-COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
+COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, SOFT_PROMPT = range(5)
 
 
 def layers_option() -> Any:
@@ -66,7 +66,6 @@ class AdapterConfig(ABC):
         level: at one layer, adapters of lower levels lie nearer to the tower's own layer.
         layers: an option of kinds that adapt layers: which of the topmost ones (`top-K`); None for all.
         lr_scale: the trainer multiplies the learning rate of the adapter's parameters by this.
-        text_prompt: text that a merged tower puts before every text, after its own prefix.
         has_slots: whether an adapter of this kind can have several slots.
 
     Raises:
@@ -78,7 +77,6 @@ class AdapterConfig(ABC):
     # Not annotated: an annotation would make `layers` the first option of every kind
     layers = cast("str | None", None)
     lr_scale: ClassVar[float] = 1.0
-    text_prompt: ClassVar[str] = ""
     has_slots: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -26,12 +26,7 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
         memo[id(module)] = module.merged(slot)
     memo |= _shared(adapter.tower)
     backbone = adapter.plain_backbone(slot, memo)
-    merged = _copy(adapter.tower, backbone, memo, "".join(config.text_prompt for config in adapter.configs))
-
-    # The adapter's own text is now part of each text, and must not take the place of the text's last words
-    prompt_tokens = sum(prompt.length for prompt in adapter.prompts)
-    merged.max_length = min(merged.max_length + prompt_tokens, merged.positions)
-    return merged
+    return _copy(adapter.tower, backbone, memo)
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
@@ -55,7 +50,6 @@ def _copy(
     tower: MultilingualTextEncoder,
     backbone: Any,
     memo: dict[int, Any],
-    text_prompt: str = "",
     fingerprint: str | None = None,
 ) -> MultilingualTextEncoder:
     """Return a tower with the settings of `tower` and a copy of its encoder; `memo` has further copies, by id."""
@@ -64,7 +58,7 @@ def _copy(
         tower.tokenizer,
         copy.deepcopy(tower.head, memo),
         name=tower.name,
-        text_prefix=tower.text_prefix + text_prompt,
+        text_prefix=tower.text_prefix,
         max_length=tower.max_length,
         pooling=tower.pooling,
         clean=tower.clean,

@@ -1,7 +1,7 @@
 """Names of the kinds of adapters, and combinations as text: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
 
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
-has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`. So is a regular expression of
+has one of , + = / : in it is put in double quotes: `soft_prompt:init_text="Language: "`. So is a regular expression of
 `target_modules`, where a backslash is written twice: `lora-only:target_modules=".*[.]fc[12]"`. Files hold the paths of
 the layers instead, as in `lora-only:target_modules=backbone.encoder.layer.0.fc1/backbone.encoder.layer.0.fc2`.
 
@@ -28,7 +28,6 @@ _BUILT_IN = {
     "word_embeddings": "word_embeddings:WordEmbeddingsConfig",
     "soft_prompt": "soft_prompt:SoftPromptConfig",
     "prefix": "prefix:PrefixConfig",
-    "hard_prompt": "hard_prompt:HardPromptConfig",
     "layernorm": "layer_norm:LayerNormConfig",
     "bitfit": "bitfit:BitFitConfig",
     "head": "head:HeadConfig",
@@ -231,7 +230,7 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
         raise ConfigError(f"expected each kind once, got {twice} twice", field="adapter")
-    other_kinds = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
+    other_kinds = [kind for kind in by_kind if kind != "full"]
     if "full" in by_kind and other_kinds:
         kind = other_kinds[0]
         raise ConfigError(f"full and {kind} exclude each other: full trains every weight of the tower already")

@@ -35,11 +35,9 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_words(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, ...]:
-    """Return configs for a tower of a shape only, which has no tokenizer: without prompts of words."""
+    """Return configs for a tower of a shape only, which has no tokenizer: with prompts that start as any."""
     return tuple(
-        replace(config, init_text=None) if getattr(config, "init_text", None) else config
-        for config in configs
-        if not config.text_prompt
+        replace(config, init_text=None) if getattr(config, "init_text", None) else config for config in configs
     )
 
 

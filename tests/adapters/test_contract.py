@@ -1,21 +1,17 @@
 """What every kind of adapter promises, on every architecture: one table of kinds, one test for each promise."""
 
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers.adapter_towers import batch_of, filled, tower_of
 from helpers.small_training import slot_run, trainer
-from helpers.tiny import sentences, tiny_tokenizer, tiny_tower
+from helpers.tiny import tiny_tokenizer
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
-from pecl.adapters.kinds.hard_prompt import prompt_tokens
-from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
-from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.files import read_tensors
@@ -48,7 +44,6 @@ SPECS = {
     "bottleneck-only:identity_start=false,bottleneck_dim=5": in_layers(*BOTTLENECK),
     "compacter:reduction_factor=4": in_layers(*COMPACTER, *NORMS),
     "soft_prompt:pool_prompt=false,num_virtual_tokens=2": PROMPT,
-    "hard_prompt": set(),
     "layernorm": in_layers(*NORMS),
     "lora:layers=top-1+head": in_top_layer(*QUERY_VALUE, *NORMS).union(HEAD),
     "prefix:layers=top-1+bitfit:target_modules=value,layers=top-2": (
@@ -59,11 +54,10 @@ SPECS = {
     "head": set(HEAD),
     "head:rank=3": {"head.down", "head.up", "head.shift"},
     "full": None,  # every name of the plain tower
-    'word_embeddings:rank=2+soft_prompt+hard_prompt:text="L: "+prefix+lora-only+bitfit+head': (
+    "word_embeddings:rank=2+soft_prompt+prefix+lora-only+bitfit+head": (
         in_layers(*QUERY_VALUE, "attention.self.prefix", *BITFIT).union(HEAD, PROMPT, WORDS)
     ),
 }
-TRAINED = [spec for spec in SPECS if spec != "hard_prompt"]
 
 
 @pytest.fixture(params=["xlm-roberta", "labse"])
@@ -104,26 +98,6 @@ def test_a_tower_that_a_kind_does_not_fit_is_refused(spec, change, message):
     assert tower.adapter is None
 
 
-def test_a_text_that_runs_into_the_one_behind_it_is_refused():
-    """A tokenizer as a table: "ax" is split as "a" and a piece of its own, and "az" is a single piece."""
-    table = {"x": [1, 5, 2], "z": [1, 6, 2], "ax": [1, 8, 9, 2], "az": [1, 8, 6, 2], "bx": [1, 3, 2], "bz": [1, 3, 2]}
-    tower = SimpleNamespace(name="t", whole=table.__getitem__)
-    with pytest.raises(ConfigError, match="hard_prompt: text 'a' runs into the text after it: end it with a space"):
-        prompt_tokens(tower, "a")
-    tower.whole = lambda text: table[f"b{text}" if len(text) == 1 else text]
-    with pytest.raises(ConfigError, match="the tokenizer of 't' does not distinguish x and z"):
-        prompt_tokens(tower, "a")
-
-
-def test_a_merged_hard_prompt_keeps_as_many_words_of_a_long_text():
-    tower = tiny_tower()
-    adapter = attach(tower, parse_adapter('hard_prompt:text="ab "'))
-    merged = merge_slot(adapter, 0)
-    long_text = " ".join(sentences(60, seed=1))
-    assert len(merged.tokenize([long_text])[0]) == tower.max_length + adapter.prompts[0].length
-    torch.testing.assert_close(merged.encode_text([long_text]), tower.encode_text([long_text]))
-
-
 @pytest.mark.parametrize("spec", SPECS)
 def test_exactly_these_names_are_trainable(tower, spec):
     names = SPECS[spec]
@@ -139,7 +113,7 @@ def test_exactly_these_names_are_trainable(tower, spec):
     assert adapter.num_parameters() == sum(adapter.slot_state(0)[name].numel() for name in names)
 
 
-@pytest.mark.parametrize("spec", TRAINED)
+@pytest.mark.parametrize("spec", SPECS)
 def test_gradient_reaches_every_parameter_and_nothing_else(tower, spec):
     adapter = filled(tower, spec)
     backward(adapter, embed(tower))
@@ -276,7 +250,6 @@ COUNTS = {
     "bitfit": 270_336,
     "word_embeddings": 32 * (2048 + 1024),
     "lora:layers=top-3": 3 * (2 * 2 * 8 * 1024 + 2 * 2 * 1024),
-    "hard_prompt": 0,
     "full": 560_677_632 - 1_049_600,  # all but the pooler
 }
 
@@ -303,13 +276,3 @@ def test_parameter_counts_on_xlm_roberta_large(large, spec):
     adapter = attach(large, parse_adapter(spec))
     assert adapter.num_parameters() == COUNTS[spec]
     adapter.remove()
-
-
-@pytest.mark.weights
-def test_on_the_mini_tower():
-    """A real SentencePiece vocabulary."""
-    tower = load_mini_text()
-    texts = ["ein Hund läuft", "pes běží po trávě", "犬が走る", "Language: x"]
-    expected = tower.encode_text([f"Language: {text}" for text in texts])
-    attach(tower, parse_adapter("hard_prompt"))
-    torch.testing.assert_close(tower.encode_text(texts), expected, rtol=0, atol=1e-5)

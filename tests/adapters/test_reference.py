@@ -171,20 +171,11 @@ def test_soft_prompt_of_a_text_equals_the_text_in_front(architecture, pool_promp
     torch.testing.assert_close(tower(*batch_of(tower)), expected, rtol=0, atol=1e-10)
 
 
-def test_hard_prompt_equals_the_text_behind_the_towers_prefix():
-    tower = tower_of("labse")
-    tower.text_prefix = "query: "
-    expected = tower.encode_text(["in: " + text for text in sentences(6)], normalize=False)
-    token_ids = tower.tokenize(sentences(6))  # before the adapter is attached, as a trainer may do
-    attach(tower, parse_adapter('hard_prompt:text="in: "'))
-    torch.testing.assert_close(tower.encode_token_ids(token_ids), expected, rtol=0, atol=1e-6)
-
-
-def test_soft_prompt_stands_before_the_hard_prompt():
+def test_soft_prompt_stands_before_the_towers_prefix():
     tower = tower_of("xlm-roberta")
     tower.text_prefix = "q: "
-    expected = tower.encode_token_ids(tower.tokenizer(["abq: x: " + text for text in sentences(6)])["input_ids"])
-    attach(tower, parse_adapter('soft_prompt:init_text=ab+hard_prompt:text="x: "'))
+    expected = tower.encode_token_ids(tower.tokenizer(["abq: " + text for text in sentences(6)])["input_ids"])
+    attach(tower, parse_adapter("soft_prompt:init_text=ab"))
     torch.testing.assert_close(tower.encode_text(sentences(6), normalize=False), expected, rtol=0, atol=1e-6)
 
 
@@ -232,7 +223,6 @@ MERGEABLE = [
     "word_embeddings:tokens=9,rank=3",
     "full",
     "lora-only:target_modules=query/key/value/attention_output/intermediate/output+bitfit+head:rank=3",
-    'hard_prompt:text="ab "+lora',
 ]
 
 
@@ -283,15 +273,13 @@ def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
     adapter.remove()
     with pytest.raises(ConfigError, match=f"within the {128 + longest} positions"):
         attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest + 1}"))
-    with pytest.raises(ConfigError, match=f"within the {128 + longest} positions"):  # the prompts count together
-        attach(tower, parse_adapter(f'soft_prompt:num_virtual_tokens={longest - 2}+hard_prompt:text="abc"'))
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
-        ('hard_prompt:text=""', "no tokens"),
+        ('soft_prompt:init_text=""', "no tokens"),
         ("lora:r=33", "r: expected 1 to 32, .* got 33"),
         ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
     ],

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.adapters.kinds.bitfit import BitFitConfig
-from pecl.adapters.kinds.hard_prompt import HardPromptConfig
 from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
@@ -37,7 +36,7 @@ QKVO = ("query", "key", "value", "attention_output")
         ("lora:r=1,lora_alpha=4", (LoraConfig(r=1, lora_alpha=4.0), LayerNormConfig())),
         ("run_cross", (LoraConfig(r=1, target_modules=QKVO), LayerNormConfig(), HeadConfig(), PoolerConfig())),
         ("lora+layernorm:target_modules=output_norm", (LoraConfig(), LayerNormConfig(target_modules=("output_norm",)))),
-        ('hard_prompt:text="a, b+c: "', (HardPromptConfig(text="a, b+c: "),)),
+        ('soft_prompt:init_text="a, b+c: "', (SoftPromptConfig(None, "a, b+c: "),)),
         ("soft_prompt:init_text=ein Bild,pool_prompt=false", (SoftPromptConfig(None, "ein Bild", False),)),
         (r'lora-only:r=2,target_modules="a\\.(b/c|d)+"', (LoraConfig(r=2, target_modules=(r"a\.(b/c|d)+",)),)),
     ],
@@ -140,7 +139,7 @@ def test_rank_replaces_that_of_lora():
         ("lora:r", 'lora: expected option=value, got "r"'),
         ("lora:r=4,r=16", "lora: r: expected one value, got several"),
         ("pooler:x=1", 'pooler takes no options, got "x"'),
-        ('hard_prompt:text="a', 'hard_prompt: text: expected text in double quotes, got "a'),
+        ('soft_prompt:init_text="a', 'soft_prompt: init_text: expected text in double quotes, got "a'),
         ("lora+lora-only:r=1", "got lora twice"),
         (
             "lora:target_modules=qurey",

@@ -7,13 +7,12 @@ import peft
 import pytest
 import torch
 from helpers.adapter_towers import filled, states
-from helpers.family_towers import LONG, TEXTS, WRITERS
+from helpers.family_towers import TEXTS, WRITERS
 from PIL import Image
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.kind import LINEAR_ROLES, paths_of
-from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.apps.export.open_clip import export_open_clip
 from pecl.encoders import large
@@ -28,7 +27,6 @@ SPECS = {
     "bottleneck": True,
     "compacter:reduction_factor=4": True,
     "lora-only+soft_prompt:num_virtual_tokens=12+prefix": False,
-    "hard_prompt": False,
     "layernorm": True,
     "bitfit": True,
     "word_embeddings:tokens=7,rank=3": True,
@@ -142,16 +140,6 @@ def test_every_kind_works_on_every_family(tower, spec):
             torch.testing.assert_close(embed(tower)[own], together[own], rtol=0, atol=1e-9)
         adapter.remove()
     torch.testing.assert_close(embed(tower), plain, rtol=0, atol=1e-12)
-
-
-def test_a_prompt_is_the_text_in_front(tower):
-    """A hard prompt, and the tower merged with it, give the embeddings of prompt and text."""
-    texts = [text for text in TEXTS if text != LONG]
-    adapter = attach(tower, parse_adapter('hard_prompt:text="ein Bild: "'))
-    found, merged = embed(tower, texts=texts), merge_slot(adapter, 0)
-    adapter.remove()
-    torch.testing.assert_close(found, embed(merged, texts=texts), rtol=0, atol=1e-9)
-    torch.testing.assert_close(found, embed(tower, texts=[f"ein Bild: {text}" for text in texts]), rtol=0, atol=1e-9)
 
 
 def test_nllb_begins_a_text_with_its_language(tmp_path):

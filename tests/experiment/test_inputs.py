@@ -123,9 +123,8 @@ def test_a_start_of_engine_peft_states_its_engine(small):
         train({**small, "start": str(start), "adapter": "lora:r=2"})
 
 
-@pytest.mark.parametrize("spec", ['soft_prompt:init_text="ab cd"', 'hard_prompt:text="ab "+lora:r=2'])
-def test_a_start_with_prompts_of_words_fits_a_tower_of_a_shape_only(spec, tmp_path):
-    configs, tower = parse_adapter(spec), tiny_tower()
+def test_a_start_with_a_prompt_of_words_fits_a_tower_of_a_shape_only(tmp_path):
+    configs, tower = parse_adapter('soft_prompt:init_text="ab cd"'), tiny_tower()
     path = save_adapter(tmp_path / "a.safetensors", attach(tower, configs).slot_state(0), configs, "de", tower)
     start_slots(attach(tiny_tower().to("meta"), without_words(configs), seeds=[]), str(path))
     with pytest.raises(ConfigError, match='start: expected an adapter "lora:r=3"'):
@@ -138,7 +137,7 @@ def test_an_adapter_without_parameters_is_refused_before_anything_is_embedded(sm
 
     monkeypatch.setattr("pecl.experiment.frozen._embed", embed)
     with pytest.raises(ConfigError, match="adapter: expected one with parameters to train, got one without"):
-        train({**small, "adapter": "hard_prompt", "rank": None, "route": "baseline2"})
+        train({**small, "adapter": "pooler", "rank": None, "route": "baseline2"})
 
 
 def test_another_start_under_the_same_path_is_another_run(starts, caplog):

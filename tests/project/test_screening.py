@@ -39,7 +39,7 @@ def test_the_plan_has_every_method_once_with_specs_that_its_engine_reads(screeni
             parts = engines.parse_adapter(method.engine, spec, None, None)
             named[method.engine] |= {part.name if method.engine == "peft" else part.kind for part in parts}
     assert named["peft"] == TRIED, peft.__version__
-    assert named["pecl"] == KINDS.keys() - {"peft", "hard_prompt", "full", "pooler"}
+    assert named["pecl"] == KINDS.keys() - {"peft", "full", "pooler"}
 
 
 def test_the_frontier_has_the_methods_that_none_with_fewer_parameters_surpasses():

@@ -27,7 +27,7 @@ from pecl.training.slot_run import Rows
 
 ARCHITECTURES = ("xlm-roberta", "bert")
 # What each kind needs next to its name: sizes that fit the tiny tower, and something to train.
-_NEEDED = {"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt", "pooler": "lora+pooler"}
+_NEEDED = {"compacter": "compacter:reduction_factor=4", "pooler": "lora+pooler"}
 SPECS = [_NEEDED.get(kind, kind) for kind in KINDS]
 ANCHORS = ("student", "frozen", "none")
 MIXED = [i * 7 % 3 for i in range(len(TEXTS))]

@@ -157,16 +157,11 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     if any(getattr(config, "init_text", None) is not None for config in configs):
         return None
 
-    # text prefixes have no parameters
-    counted = [config for config in configs if not config.text_prompt]
-    if not counted:
-        return 0
-
     try:
-        adapter = attach(_large_tower(), counted, seeds=())
+        adapter = attach(_large_tower(), configs, seeds=())
     except ConfigError:  # a method of PEFT that needs the values of the weights
         _large_tower.cache_clear()  # it may be changed in part
-        if all(config.has_slots for config in counted):
+        if all(config.has_slots for config in configs):
             raise
         return None
 

@@ -92,7 +92,7 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
 def write_encoder_adapter(
     folder: Path, adapter: AdapterFile, tower: MultilingualTextEncoder, base: str | Path | None
 ) -> str:
-    """Write an adapter's changes to the encoder in PEFT's format, without parts after the encoder and text prefixes.
+    """Write an adapter's changes to the encoder in PEFT's format, without parts after the encoder.
 
     Return the folder or hub id of the encoder for PEFT. A tower that names languages gets a
     tokenizer of the adapter's language. Raise ConfigError if the adapter changes nothing in the
@@ -103,7 +103,7 @@ def write_encoder_adapter(
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
     attached.remove()
     encoder_configs = [config for config in adapter.configs if isinstance(config, _HELD)]
-    unsupported = [config for _, config in inside if config not in encoder_configs and not config.text_prompt]
+    unsupported = [config for _, config in inside if config not in encoder_configs]
     if unsupported or all(isinstance(config, LayerNormConfig) for config in encoder_configs):
         raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(unsupported))))
 
@@ -121,7 +121,7 @@ def _cannot_go(adapter: AdapterFile, unsupported: list[AdapterConfig]) -> str:
     parts = ", ".join(config.kind for config in unsupported) or "an adapter without lora or word_embeddings"
     return (
         f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora "
-        "or word_embeddings, with or without layernorm (a head and a text before the text go into the folder of "
+        "or word_embeddings, with or without layernorm (a head goes into the folder of "
         f"{command('export', 'sentence-transformers', adapter_only=True)}, whatever can be merged into any other "
         "export)"
     )

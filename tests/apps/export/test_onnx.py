@@ -111,7 +111,7 @@ def test_missing_packages_are_said(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "spec", [*("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit"), "hard_prompt+lora+head:rank=2"]
+    "spec", [*("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit"), "lora+head:rank=2"]
 )
 def test_every_kind_of_adapter_goes_into_a_bank(spec, tmp_path):
     check_bank(spec, tmp_path / "bank")
