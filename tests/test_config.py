@@ -18,7 +18,7 @@ from pecl.grid.configs import expand
     st.integers(1, 500),
     st.booleans(),
     st.sampled_from(["de", "jp", "cs"]),
-    st.sampled_from(["mse", "mse+contrastive", "cosine_mse"]),
+    st.sampled_from(["mse", "mse+contrastive", "cosine"]),
 )
 def test_yaml_round_trip(lr, shots, dropout, language, alignment):
     config = ExperimentConfig(lr=lr, shots=shots, dropout=dropout, language=language, alignment=alignment)

@@ -5,7 +5,7 @@ from enum import Flag, auto
 from pecl.options import Registry
 
 # filled by training.losses: loss(query, anchor, images)
-LOSSES = Registry("loss", ("mse", "contrastive", "contrastive_with_image", "cosine_mse", "cosine", "gram_mse", "match"))
+LOSSES = Registry("loss", ("mse", "contrastive", "cosine", "gram_mse", "match"))
 WITH_BANK = ("match",)  # losses that compare with a bank of frozen anchors
 # data sets with text to train on
 TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")

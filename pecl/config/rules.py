@@ -123,29 +123,6 @@ def _anchor_problems(config: ExperimentConfig) -> Iterator[ConfigError]:
 
 
 def _loss_problems(config: ExperimentConfig) -> Iterator[ConfigError]:
-    """Yield losses that need images of the aligned pairs, or gradients, where there are none."""
-    if "contrastive_with_image" in config.losses:
-        if trains_on_text(config):
-            yield (
-                ConfigError(
-                    "contrastive_with_image needs images of the aligned pairs, got text, whose pairs have none",
-                    field="alignment",
-                )
-            )
-        if not config.image_weight:
-            yield (
-                ConfigError(
-                    "contrastive_with_image needs images of the aligned pairs, got image_weight "
-                    f"{config.image_weight:g}",
-                    field="alignment",
-                )
-            )
-
-        _, anchor = ROUTES[config.route]
-        if anchor is not None and config.alignment_weight and config.anchor == "frozen":
-            yield ConfigError(
-                "expected student with contrastive_with_image, which trains anchors, got frozen", field="anchor"
-            )
-
+    """Yield images next to text without gradients."""
     if trains_on_text(config) and config.image_weight and "gradient" not in config.solvers:
         yield ConfigError(f"expected gradient for training with images and text, got {config.solver}", field="solver")

@@ -59,15 +59,6 @@ def mse(
     return F.mse_loss(query, anchor)
 
 
-def cosine_mse(
-    query: torch.Tensor,
-    anchor: torch.Tensor,
-    images: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return the mean over all elements of the squared difference of L2-normalised embeddings (B, D)."""
-    return F.mse_loss(F.normalize(query, dim=-1), F.normalize(anchor, dim=-1))
-
-
 def cosine(
     query: torch.Tensor,
     anchor: torch.Tensor,
@@ -121,21 +112,10 @@ def contrastive(
     return ContrastiveLoss()(query, anchor)
 
 
-def contrastive_with_image(
-    query: torch.Tensor,
-    anchor: torch.Tensor,
-    images: torch.Tensor | None,
-) -> torch.Tensor:
-    """Return the contrastive loss of images and anchor (B, D), at the logit scale 100."""
-    return ContrastiveLoss()(not_none(images, "images"), anchor)
-
-
 LOSSES.fill(
     {
         "mse": mse,
         "contrastive": contrastive,
-        "contrastive_with_image": contrastive_with_image,
-        "cosine_mse": cosine_mse,
         "cosine": cosine,
         "gram_mse": gram_mse,
         "match": match,

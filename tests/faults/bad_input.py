@@ -51,8 +51,6 @@ TRAIN = [
     ("--dataset train-only.csv --shots 2", "has no caption in its (val|test) part"),
     ("--adapter-layers top-99", 'lora: layers: expected top-1 to top-2 in the text tower .*, got "top-99"'),
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32"),
-    ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs images of the aligned pairs"),
-    ("--anchor frozen --alignment contrastive_with_image", "anchor: expected student with contrastive_with_image"),
     ("--train-size 9", "--train-size: expected translated text with it"),
     ("--clean", "clean: expected translated text with it, such as --text captions.tsv"),
     ("--joint de", "joint: expected two languages or more"),
