@@ -56,8 +56,7 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
 
     In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a grid, too, and
     results record the SHA-256 of the file. An adapter registered elsewhere exists only in this process, and results
-    record a digest of its bytecode and of what it uses, see `pecl.config.code_digest`. Either way, a run of changed
-    code is trained again.
+    record a digest of its file, see `pecl.config.code_digest`. Either way, a run of changed code is trained again.
 
     Args:
         config_class: the subclass.

@@ -84,6 +84,12 @@ def source_of(registry: Registry, name: str) -> str | None:
     return sha256 if value is registry.added(name) else None
 
 
+def sha256_of_source(path: Path, is_package: bool) -> str:
+    """Return the SHA-256 of a module's file, or of all Python files of the package whose `__init__.py` it is."""
+    files = sorted(path.parent.rglob("*.py")) if is_package else [path]
+    return sha256_json({file.relative_to(path.parent).as_posix(): sha256_file(file) for file in files})
+
+
 def installed_plugins() -> dict[str, EntryPoint]:
     """Return the entry points of the group `pecl.plugins` by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
@@ -175,8 +181,7 @@ def _import(name: str) -> None:
         spec = importlib.util.find_spec(module)
         origin = Path((spec and spec.origin) or "")
         is_package = spec is not None and spec.submodule_search_locations is not None
-        files = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
-        sha256 = sha256_json({path.relative_to(origin.parent).as_posix(): sha256_file(path) for path in files})
+        sha256 = sha256_of_source(origin, is_package)
         with _loading(name, sha256, module.partition(".")[0]):
             installed[name].load()
     except Exception as error:

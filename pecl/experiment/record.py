@@ -145,7 +145,6 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
     size = len(inputs.gallery_items("test"))
     places = inputs.places("test")
     several = len(places) > size  # several captions per image
-    # code may change values that it uses: those at the end
     files = {**inputs.files, **code_hashes(inputs.config)}
     return parts.DataDescription(
         dataset=data.dataset,

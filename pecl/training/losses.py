@@ -134,8 +134,8 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
     In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a
     grid, too, and results record the SHA-256 of the file. A loss registered elsewhere exists only
-    in this process, and results record a digest of its bytecode and of what it uses, see
-    `pecl.config.code_digest`. Either way, a run of changed code is trained again.
+    in this process, and results record a digest of its file, see `pecl.config.code_digest`. Either
+    way, a run of changed code is trained again.
 
     Args:
         name: letters, digits and underscores.

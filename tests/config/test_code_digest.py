@@ -1,214 +1,118 @@
-"""Digests of registered code: equal for equal code, in any process, and different for whatever changes its values."""
+"""Digests of registered code: equal for equal files in any process, and never equal for code without a file."""
 
-import os
+import importlib
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 
 import pytest
-import torch
 
 from pecl.config.code_digest import code_digest
+from pecl.config.recipes import Recipe
 
 LOSS = """
-import torch, threading
-from dataclasses import dataclass
-from functools import partial
-
 SCALE = 2.0
-WEIGHTS = {"a": 1.0, "b": [1, 2]}
-CENTRE = torch.arange(3.0)
 
 def power(x, exponent=2):
     return x ** exponent
 
-def squared(x):
-    return power(x)
+def loss(query, anchor, images=None):
+    return power(query - anchor).mean() * SCALE
+
+class Loss:
+    def __call__(self, query, anchor, images=None):
+        return loss(query, anchor)
+
+    class Inner:
+        pass
 
 def made(factor):
-    def loss(query, anchor, images=None, *, offset=0.0):
-        inner = lambda x: squared(x) * SCALE
-        return inner(query - anchor).mean() * factor + WEIGHTS["a"] + offset + CENTRE.sum()
-    return loss
-
-loss = made(3.0)
-"""
-CLASS = """
-import torch, pecl
-from dataclasses import dataclass
-from functools import partial
-from pecl.adapters.slots import SlotModule
-
-FACTOR = 1.0
-
-class Scale(SlotModule):
-    def __init__(self, base, rows, power):
-        super().__init__(base, rows)
-        self.power = power
-
-    @staticmethod
-    def scaled(x):
-        return x * FACTOR
-
-    def forward(self, x):
-        return self.scaled(self.base(x)) ** self.power
-
-@dataclass(frozen=True)
-class loss(pecl.AdapterConfig):
-    kind = "scale"
-    size: int = 4
-
-    @property
-    def doubled(self):
-        return 2 * self.size
-
-    def placements(self, tower):
-        return self.at_roles(tower, ("key",), partial(Scale, power=1))
-"""
-MODULE = """
-import torch
-
-class Loss(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(3, 3)
-        torch.nn.init.constant_(self.layer.weight, 0.5)
-        torch.nn.init.zeros_(self.layer.bias)
-
-    def forward(self, query, anchor, images=None):
-        return self.layer(query - anchor).mean()
-
-loss = Loss()
-"""
-IMPORTING = """
-def loss(query, anchor, images=None):
-    import my_helpers.parts as parts
-    from my_helpers import used
-    return used(query) + parts.other(anchor)
+    return lambda query, anchor, images=None: factor * loss(query, anchor)
 """
 
 
-def run_cell(source):
-    """Run source as a notebook's cell does, which has no file, and return its `loss`."""
-    cell = {"__name__": "__main__"}
-    exec(compile(source, "<cell>", "exec"), cell)
-    return cell["loss"]
+@pytest.fixture
+def imported(tmp_path, monkeypatch):
+    """Return what writes files into a fresh folder and imports a module from there, as another process would."""
+
+    def run(name, **files):
+        for known in [one for one in sys.modules if one.partition(".")[0] == name.partition(".")[0]]:
+            monkeypatch.delitem(sys.modules, known)
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for path, source in files.items():
+            file = folder / f"{path.replace('.', '/')}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(source)
+        monkeypatch.syspath_prepend(str(folder))
+        return importlib.import_module(name)
+
+    return run
 
 
-def digest(source):
-    return code_digest(run_cell(source), "loss my")
-
-
-def test_equal_code_has_one_digest_in_any_process(tmp_path):
-    sources = [LOSS, CLASS, MODULE]
-    expected = [digest(source) for source in sources]
-    assert [digest("\n\n# other lines\n" + source) for source in sources] == expected
-
-    lines = ["from pecl.config.code_digest import code_digest"]
-    for number, source in enumerate(sources):
-        (tmp_path / f"losses_{number}.py").write_text(source)
-        lines.append(f"import losses_{number}; print(code_digest(losses_{number}.loss, 'loss my'))")
-    path = tmp_path / "again.py"
-    path.write_text("\n".join(lines))
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, env=environment)
-        assert (done.stdout.split(), done.stderr) == (expected, "")
-
-
-def test_a_function_that_ran_often_has_the_digest_it_had_before():
-    """Python rewrites the bytecode of what runs often."""
-    loss = run_cell(LOSS)
-    before = code_digest(loss, "loss my")
-    for _ in range(100):
-        loss(torch.ones(2, 3), torch.zeros(2, 3))
-    assert code_digest(loss, "loss my") == before
+def test_the_file_is_the_code(imported):
+    first = imported("my_loss", my_loss=LOSS)
+    digests = [code_digest(one, "loss my") for one in (first.loss, first.Loss, first.power)]
+    assert len(set(digests)) == 3
+    again = imported("my_loss", my_loss=LOSS)
+    assert again.loss is not first.loss
+    assert [code_digest(one, "loss my") for one in (again.loss, again.Loss, again.power)] == digests
 
 
 @pytest.mark.parametrize(
-    ("source", "old", "new"),
-    [
-        (LOSS, "query - anchor", "query + anchor"),
-        (LOSS, ".mean()", ".sum()"),
-        (LOSS, "exponent=2", "exponent=3"),
-        (LOSS, "offset=0.0", "offset=0.5"),
-        (LOSS, "made(3.0)", "made(4.0)"),
-        (LOSS, "SCALE = 2.0", "SCALE = 2"),
-        (LOSS, "[1, 2]", "[1, 3]"),
-        (LOSS, "torch.arange(3.0)", "torch.arange(3.0) + 1"),
-        (LOSS, "x ** exponent", "x * exponent"),
-        (LOSS, "return power(x)", "return abs(x)"),
-        (LOSS, "loss = made(3.0)", "loss = partial(made(3.0), offset=1.0)"),
-        (CLASS, "FACTOR = 1.0", "FACTOR = 2.0"),
-        (CLASS, "x * FACTOR", "x + FACTOR"),
-        (CLASS, "** self.power", "* self.power"),
-        (CLASS, "size: int = 4", "size: int = 8"),
-        (CLASS, "2 * self.size", "3 * self.size"),
-        (CLASS, "partial(Scale, power=1)", "partial(Scale, power=2)"),
-        (CLASS, '("key",)', '("value",)'),
-        (CLASS, "class Scale(SlotModule)", "class Other:\n    pass\nclass Scale(Other, SlotModule)"),
-        (MODULE, "constant_(self.layer.weight, 0.5)", "constant_(self.layer.weight, 0.25)"),
-        (MODULE, ".mean()", ".sum()"),
-    ],
+    ("old", "new"),
+    [("query - anchor", "query + anchor"), ("SCALE = 2.0", "SCALE = 3.0"), ("exponent=2", "exponent=3")],
 )
-def test_whatever_changes_values_changes_the_digest(source, old, new):
-    assert source.count(old) >= 1
-    assert digest(source.replace(old, new)) != digest(source)
+def test_whatever_changes_in_the_file_changes_the_digest(imported, old, new):
+    first, second = (imported("my_loss", my_loss=source) for source in (LOSS, LOSS.replace(old, new)))
+    assert code_digest(first.loss, "loss my") != code_digest(second.loss, "loss my")
 
 
-def test_a_helper_or_value_that_changes_after_the_definition_counts():
+def test_all_files_of_a_package_count(imported):
+    files = {"my_losses.__init__": "", "my_losses.one": "from my_losses.two import power\n" + LOSS}
+    first = imported("my_losses.one", **files, **{"my_losses.two": "def power(x):\n    return x\n"})
+    second = imported("my_losses.one", **files, **{"my_losses.two": "def power(x):\n    return -x\n"})
+    assert code_digest(first.loss, "loss my") != code_digest(second.loss, "loss my")
+
+
+def test_code_without_a_file_of_its_own_is_equal_to_itself_only(imported, caplog):
+    module = imported("my_loss", my_loss=LOSS)
     cell = {"__name__": "__main__"}
-    exec(LOSS, cell)
-    before = code_digest(cell["loss"], "loss my")
-    exec("def power(x, exponent=2):\n    return x * exponent\n", cell)
-    helper = code_digest(cell["loss"], "loss my")
-    cell["WEIGHTS"]["a"] = 5.0
-    value = code_digest(cell["loss"], "loss my")
-    assert len({before, helper, value}) == 3
+    exec(LOSS, cell)  # as a notebook's cell, which has no file
+    ways = [cell["loss"], module.made(2.0), module.made(2.0), partial(module.loss), module.Loss(), module.Loss.Inner]
+    digests = [code_digest(one, "loss my") for one in ways]
+    assert len(set(digests)) == len(ways)
+    assert [code_digest(one, "loss my") for one in ways] == digests
+    message = (
+        "loss my is no function or class at the top of a file, so its code cannot be compared: other processes train "
+        "its runs again"
+    )
+    assert [record.getMessage() for record in caplog.records] == [message] * len(ways)  # once for each
 
 
-def test_modules_of_the_users_own_are_followed_by_what_is_used_of_them(tmp_path, monkeypatch):
-    def digest_with(helpers, parts):
-        for name in [name for name in sys.modules if name.partition(".")[0] == "my_helpers"]:
-            monkeypatch.delitem(sys.modules, name)
-        package = tmp_path / str(len(list(tmp_path.iterdir()))) / "my_helpers"
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text(helpers)
-        (package / "parts.py").write_text(parts)
-        with monkeypatch.context() as patch:
-            patch.syspath_prepend(str(package.parent))
-            return digest(IMPORTING)
-
-    helpers, parts = "def used(x):\n    return x.sum()\n", "def other(x):\n    return x.mean()\n"
-    before = digest_with(helpers, parts)
-    assert digest_with(f"{helpers}\ndef unused():\n    return 1\n", parts) == before
-    assert digest_with(helpers.replace("sum", "mean"), parts) != before
-    assert digest_with(helpers, parts.replace("mean", "sum")) != before
+def test_the_code_that_ran_counts_and_not_what_the_file_has_become(imported):
+    module = imported("my_loss", my_loss=LOSS)
+    before = code_digest(module.loss, "loss my")
+    with open(module.__file__, "a") as file:
+        file.write("\n# edited while the process runs\n")
+    assert code_digest(module.loss, "loss my") == before
 
 
-@pytest.mark.parametrize(
-    ("used", "reason"),
-    [
-        ("threading.Lock()", "a value of the type lock"),
-        ("open('/dev/null')", "a value of the type TextIOWrapper"),
-        ("(i for i in range(3))", "a value of the type generator"),
-    ],
-)
-def test_what_cannot_be_pickled_is_equal_only_in_this_process_and_a_warning_says_so(caplog, used, reason):
-    source = LOSS.replace("SCALE = 2.0", f"SCALE = {used}")
-    loss = run_cell(source)
-    first = code_digest(loss, "loss my")
-    assert code_digest(loss, "loss my") == first
-    assert digest(source) != first  # another object
-    message = f"loss my uses {reason}, which cannot be compared: other processes train its runs again"
-    assert [record.getMessage() for record in caplog.records] == [message] * 2  # once for each
-
-    loss.__globals__["power"] = abs  # the rest is compared nevertheless
-    assert code_digest(loss, "loss my") != first
+def test_a_recipe_is_its_fields_and_the_code_of_its_loss(imported):
+    module = imported("my_loss", my_loss=LOSS)
+    recipe = Recipe("of translations", "pairs", ("target",), ("english",), "mean", {"lr": 1e-3}, make=module.Loss)
+    equal = replace(recipe, values={"lr": 1e-3})
+    others = [replace(recipe, student=("english",)), replace(recipe, values={"lr": 2e-3}), replace(recipe, make=None)]
+    assert code_digest(equal, "recipe my") == code_digest(recipe, "recipe my")
+    assert code_digest(recipe, "recipe my") not in [code_digest(other, "recipe my") for other in others]
 
 
-@pytest.mark.parametrize("call", ["open('centre.txt')", "eval('1')", "globals()"])
-def test_what_reads_code_or_files_is_equal_only_in_this_process(caplog, call):
-    source = f"def loss(query, anchor, images=None):\n    return {call}\n"
-    loss = run_cell(source)
-    assert code_digest(loss, "loss my") == code_digest(loss, "loss my") != digest(source)
-    assert f"loss my uses {call.partition('(')[0]}(), which cannot be compared" in caplog.text
+@pytest.mark.slow
+def test_a_script_has_one_digest_in_any_process(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(f"{LOSS}\nfrom pecl.config.code_digest import code_digest\nprint(code_digest(loss, 'loss my'))\n")
+    runs = [subprocess.run([sys.executable, path], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout.strip()) == len(sha256().hexdigest())
+    assert not runs[0].stderr

@@ -10,7 +10,6 @@ SLOW = (
     "test_notebook.py",
     "test_site.py",
     "test_adapters.py::test_shipped_adapters_are_listed_with_their_terms",
-    "test_code_digest.py::test_equal_code_has_one_digest_in_any_process",
     "test_contract.py::test_an_export_embeds_hard_texts_as_its_tower[metaclip-mt5-ONNX",
     "test_contract.py::test_an_export_embeds_hard_texts_as_its_tower[nllb-",
     "test_distil.py::test_killed_in_any_step",
