@@ -237,7 +237,7 @@ def _readings(text: str, code_of: Mapping[str, str]) -> dict[str, list[str]]:
     """Return a text with the marks that it lacks in each language, and the ISO 639-1 codes of these languages."""
     readings = defaultdict[str, list[str]](list)
     for iso, code in code_of.items():
-        readings[read_texts([text], [code])[0].shares[0][0]].append(iso)
+        readings[read_texts([text], [code])[0].restored].append(iso)
     return readings
 
 

@@ -1,7 +1,7 @@
 """Reading: from what a person typed to the texts that a tower embeds for it.
 
 A text gets its normal form, and then the marks and capitals that it lacks. Where what was typed is
-itself likely, both readings are embedded, and the query is their mean.
+itself likely, both readings are embedded, and the query is their weighted mean.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ class Reading:
 
     typed: str  # what was typed, in normal form
     shares: tuple[tuple[str, float], ...]  # the texts that are embedded, the likeliest first; the shares sum to 1
+
+    @property
+    def restored(self) -> str:
+        """The text with all marks and capitals that it may lack."""
+        return self.shares[-1][0]
 
     @property
     def read_as(self) -> tuple[str, ...]:

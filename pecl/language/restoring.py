@@ -3,7 +3,8 @@
 People type `con cho` for the Vietnamese *con chó*, `ein hund` for the German *ein Hund*, and
 `paris` for *Paris*. To a tokenizer these are other words. A `Restoration` replaces them by what
 people most likely meant. It counts words, pairs of words and capitals in text of the language. A
-text that has marks and capitals does not change.
+text that has marks and capitals does not change. A text whose words are words as they were typed, too,
+such as the Czech `byt` (a flat; `být` is to be), is mostly read as it was typed.
 
 `tools/make_restorations.py` counts them in the training text of the shipped adapters.
 """
@@ -18,7 +19,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import count
+from importlib.util import find_spec
+from itertools import count, pairwise
 from pathlib import Path
 
 from pecl.language.normalization import normalize_text
@@ -30,6 +32,14 @@ _PRIOR = 5.0  # weight of a word's own frequency, in occurrences of the word bef
 _UNSEEN = 0.05  # occurrences of a word that was not counted
 # A text stays as it was typed unless another reading is so many times likelier
 _LEAST_ODDS = 10.0
+# Share of what was typed, if all of it are words. The embedding of a well-written text keeps a cosine of .97 or more
+# even where the other reading is as far away as .5
+_AS_TYPED = 0.75
+# A word counts as one if it is at least so frequent, relative to the word with marks, in wordfreq's lists of languages
+# in which few publish text without marks
+_LEAST_RATIO = 0.03
+_LEAST_FREQUENCY = 1e-6  # of wordfreq's small lists
+_WRITTEN_WITH_MARKS = frozenset({"cs", "de", "sk", "tr", "vi"})
 # Marks that Unicode does not compose with their letters
 _MARKS = (
     "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957"
@@ -54,23 +64,52 @@ class Restoration:
     capitals: Mapping[str, str]  # word -> how people write it inside a sentence: names, and German nouns
 
     def read(self, text: str) -> tuple[tuple[str, float], ...]:
-        """Return the texts that a text in normal form is read as, each with its share, the likeliest first."""
-        return ((self(text), 1.0),)
+        """Return the texts that a text in normal form is read as, each with its share, the likeliest first.
+
+        1. Marks are restored in a text that has none.
+        2. If that changes words, and what was typed is likely as well, the text counts as it was typed,
+           and a little with its marks.
+        3. Capitals are restored in a text that has none.
+        """
+        written = self._with_marks(text) if has_no_marks(text, self.language) else text
+        shares = ((written, 1.0),)
+        if self._is_likely(text, written):
+            shares = ((text, _AS_TYPED), (written, 1 - _AS_TYPED))
+
+        if lower(text, self.language) == text:
+            shares = tuple((self._with_capitals(reading), share) for reading, share in shares)
+        return shares
 
     def __call__(self, text: str) -> str:
-        """Return a text with the marks and capitals that it lacks.
+        """Return a text in normal form with the marks and capitals that it lacks."""
+        return self.read(text)[-1][0]
 
-        Marks are restored in a text that has none, and capitals in a text that has none.
+    def _is_likely(self, text: str, written: str) -> bool:
+        """Return whether a text is likely as it was typed, although it can be written with marks.
 
-        Args:
-            text: a text in normal form, see `normalize_text`.
+        All words that differ are words as they were typed. No two neighbours with marks, such as *con chó*, were
+        counted more often than as they were typed.
         """
-        lacks_capitals = lower(text, self.language) == text
-        if has_no_marks(text, self.language):
-            text = self._with_marks(text)
-        if lacks_capitals and self.capitals:
-            text = WORD.sub(lambda match: self.capitals.get(match.group(), match.group()), text)
-        return text
+        words, marked = ([lower(word, self.language) for word in WORD.findall(reading)] for reading in (text, written))
+        changed = [pair for pair in zip(words, marked, strict=True) if pair[0] != pair[1]]
+        if not changed or not all(self._is_word(*pair) for pair in changed):
+            return False
+
+        return all(
+            self.pairs.get(" ".join(with_marks), 0) <= self.pairs.get(" ".join(as_typed), 0)
+            for as_typed, with_marks in zip(pairwise(words), pairwise(marked), strict=True)
+        )
+
+    def _is_word(self, typed: str, marked: str) -> bool:
+        """Return whether what was typed is a word: it was counted, or it is not rare beside the word with marks."""
+        if typed in self.words:
+            return True
+        frequencies = _frequencies(self.language) if self.language in _WRITTEN_WITH_MARKS else {}
+        usual = max(frequencies.get(marked, 0.0), _LEAST_FREQUENCY)
+        return frequencies.get(typed, 0.0) >= _LEAST_RATIO * usual
+
+    def _with_capitals(self, text: str) -> str:
+        return WORD.sub(lambda match: self.capitals.get(match.group(), match.group()), text)
 
     def _with_marks(self, text: str) -> str:
         small = [lower(word, self.language) for word in WORD.findall(text)]
@@ -136,6 +175,16 @@ class Restoration:
     def _meanings(self) -> dict[str, list[str]]:
         """Words by what people type for them without marks."""
         return by_typed_form(self.words, self.language)
+
+
+def _frequencies(language: str) -> Mapping[str, float]:
+    """Return wordfreq's small list of a language; an empty one if wordfreq is not installed."""
+    if find_spec("wordfreq") is None:
+        return {}
+
+    import wordfreq  # a tenth of a second
+
+    return wordfreq.get_frequency_dict(language, "small")
 
 
 def has_no_marks(text: str, language: str) -> bool:

@@ -4,5 +4,5 @@ from pecl.language.reading import read_texts
 
 
 def restored(texts, languages):
-    """Texts with the marks and capitals that they lack: the likeliest reading of each."""
-    return [reading.shares[0][0] for reading in read_texts(texts, languages)]
+    """Texts with the marks and capitals that they may lack."""
+    return [reading.restored for reading in read_texts(texts, languages)]

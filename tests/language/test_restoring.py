@@ -4,13 +4,16 @@ import itertools
 import math
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from helpers.reading import restored
 
+import pecl.language.restoring
 from pecl.language.languages import LANGUAGES
 from pecl.language.normalization import normalize_text
-from pecl.language.restoring import Restoration, count_words, restoration_file, shipped_restoration
+from pecl.language.reading import read_texts
+from pecl.language.restoring import Restoration, count_words, has_no_marks, restoration_file, shipped_restoration
 from pecl.language.spellings import lower, without_marks
 
 VIETNAMESE = 2 * ["Con chó chạy trên bãi biển.", "Một con chó chạy.", "Cho con ăn cháo.", "Một con chó và bạn cho ăn."]
@@ -154,3 +157,55 @@ def test_any_name_of_a_language():
 def test_a_long_text_takes_linear_time():
     text = "con cho " * 5_000
     assert restored([text], ["vi"])[0].startswith("con chó con chó")
+
+
+WELL_WRITTEN = [line.split("\t") for line in Path(__file__).with_name("without_marks.tsv").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("language", ["vi", "de", "cs", "sk", "tr"])
+def test_of_well_written_texts_without_marks_few_are_read_otherwise(language):
+    """Forty texts that need no marks, many with words that have others beside them: elephants, not with."""
+    pytest.importorskip("wordfreq")
+    texts = [text for code, text, _ in WELL_WRITTEN if code == language]
+    assert len(texts) == 40
+    readings = read_texts(texts, [language] * 40)
+    marked = [reading for reading in readings if not has_no_marks(reading.shares[0][0], language)]
+    assert len(marked) <= 1, [reading.read_as for reading in marked]
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "with_marks"),
+    [
+        ("vi", "hai con voi", "hai con với"),
+        ("vi", "Nha Trang", "Nhà Trắng"),
+        ("de", "Massen", "Maßen"),
+        ("de", "mochte", "möchte"),
+        ("cs", "byt", "být"),
+        ("sk", "Vila", "Víla"),
+    ],
+)
+def test_a_text_that_is_likely_as_it_was_typed_counts_most_as_it_was_typed(language, typed, with_marks):
+    pytest.importorskip("wordfreq")
+    (reading,) = read_texts([typed], [language])
+    assert reading.shares == ((typed, 0.75), (with_marks, 0.25))
+    assert reading.read_as == (typed, with_marks)
+
+
+def test_words_and_pairs_decide_whether_what_was_typed_is_likely(monkeypatch):
+    """`voi` was counted. `con voi` was counted twice, and `con với` never; `ban` was not, so `bạn` is certain."""
+    monkeypatch.setattr(pecl.language.restoring, "find_spec", lambda name: None)
+    restore = count_words(
+        ["Hai con voi đi với con voi.", *["Bạn đi với anh."] * 40, *["Con chó."] * 3, "Cho đi."], "vi"
+    )
+    assert restore.read("anh voi") == (("anh voi", 0.75), ("anh với", 0.25))
+    assert restore.read("con voi") == (("con voi", 1.0),)
+    assert restore.read("ban voi") == (("bạn với", 1.0),)
+    assert restore.read("con cho") == (("con chó", 1.0),)  # a pair, three times
+
+
+def test_without_wordfreq_the_counted_words_decide(monkeypatch):
+    monkeypatch.setattr(pecl.language.restoring, "find_spec", lambda name: None)
+    assert [reading.shares[0][0] for reading in read_texts(["hai con voi", "byt"], ["vi", "cs"])] == [
+        "hai con voi",
+        "být",
+    ]
