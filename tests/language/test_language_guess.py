@@ -172,7 +172,7 @@ def test_a_source_with_swapped_columns_is_warned_of_once(tmp_path, caplog):
     (tmp_path / "c.de").write_text("".join(f"{line}\n" for line in GERMAN * 5), "utf-8")
     sources = f"{tmp_path}/swapped.tsv,{tmp_path}/c.en={tmp_path}/c.de"
     assert len(load_text(ExperimentConfig(text=sources, language="de"), {})[0]) == 40  # said, and used all the same
-    (message,) = [one for one in caplog.messages if "looked at" in one]
+    (message,) = [one for one in caplog.messages if "pairs checked" in one]
     assert message.startswith(f"{tmp_path}/swapped.tsv: of 20 pairs checked, 20 have English where German is expected")
 
 
