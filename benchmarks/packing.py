@@ -38,7 +38,7 @@ class Work:
 
     tower: MultilingualTextEncoder
     token_ids: TokenIds
-    slots: torch.Tensor | None  # (N,), or None for the plain tower
+    slots: torch.Tensor | None  # (N,), or None for the base encoder
 
     @torch.inference_mode()
     def run(self, way: str) -> None:
@@ -72,12 +72,12 @@ def make_works(count: int) -> dict[str, Work]:
     codes = [code for code, _ in mixed]
 
     return {
-        "captions, plain tower": Work(tower, tower.tokenize(texts), None),
+        "captions, base encoder": Work(tower, tower.tokenize(texts), None),
         "captions, one adapter": work(texts, ["cs"] * count),
         "captions, eight adapters in turn": work(texts, codes),
-        "texts of 3 to 82 words, plain tower": Work(tower, tower.tokenize(long), None),
+        "texts of 3 to 82 words, base encoder": Work(tower, tower.tokenize(long), None),
         "texts of 3 to 82 words, eight adapters in turn": work(long, codes),
-        "one batch of captions in random order, plain tower": Work(tower, tower.tokenize(texts[:24]), None),
+        "one batch of captions in random order, base encoder": Work(tower, tower.tokenize(texts[:24]), None),
     }
 
 

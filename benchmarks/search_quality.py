@@ -49,7 +49,7 @@ class Embedder:
         self._known: dict[tuple[str, str | None], np.ndarray] = {}
 
     def named(self, texts: Sequence[str], language: str) -> np.ndarray:
-        """Return the embeddings (Q, D) of texts whose language is named; `none` is the plain tower."""
+        """Return the embeddings (Q, D) of texts whose language is named; `none` is the base encoder."""
         return self._of([(text, None if language == PLAIN else language) for text in texts])
 
     def detected(self, texts: Sequence[str], among: Sequence[str] | None) -> np.ndarray:

@@ -9,7 +9,7 @@ caption of `scenes` at a time, in alternating languages, over connections that s
 
 The environment variables PECL_BACKEND and PECL_PRECISION choose the backend and the precision of the server.
 
-`--passes` counts the CPU seconds of one mixed pass, of one pass per request and of the plain tower,
+`--passes` counts the CPU seconds of one mixed pass, of one pass per request and of the base encoder,
 without a server.
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Disparity: compare every language with English, with the plain tower, one adapter per language, and one adapter for all.
+# Disparity: compare every language with English, with the base encoder, one adapter per language, and one adapter for all.
 #
 #   bash scripts/disparity.sh                                   the profile's languages and English, method1
 #   bash scripts/disparity.sh --lr 1e-4 --seeds 1,2,3           any flag of `pecl grid` except --language

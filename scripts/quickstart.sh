@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From an empty machine to trained languages: install into .venv, train Polish from its distilled adapter and German from the
-# plain tower on drawn scenes, print the recall before and after, and write a page with the retrieved scenes.
+# base encoder on drawn scenes, print the recall before and after, and write a page with the retrieved scenes.
 #
 #   bash scripts/quickstart.sh
 #

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Zero-shot: measure the plain tower's recall in every language on the profile's whole data set.
+# Zero-shot: measure the base encoder's recall in every language on the profile's whole data set.
 #
 #   bash scripts/zero_shot.sh                                          drawn scenes with the mini profile
 #   PECL_PROFILE=paper bash scripts/zero_shot.sh --device cuda         XTD10; any flag of `pecl evaluate`

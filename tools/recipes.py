@@ -183,7 +183,7 @@ def train_recipe(recipe: str, captions: int) -> None:
 def publish(
     recipe: str, captions: int, scores: Scores, runs: Sequence[TrainingResult], english: dict[str, str]
 ) -> None:
-    """Write the digits of a recipe's runs, and of the plain tower.
+    """Write the digits of a recipe's runs, and of the base encoder.
 
     A digit is the number of directions, 0 to 2, in which photograph and caption find each other first.
     """

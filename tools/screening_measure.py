@@ -129,7 +129,7 @@ def measure(path: Path, tower: MultilingualTextEncoder, english: English) -> dic
     """Return all measurements of an adapter file."""
     file = load_adapter_file(path, tower)
     token_ids = english.token_ids
-    english.recall(tower)  # all that the plain tower needs is in memory now
+    english.recall(tower)  # all that the base encoder needs is in memory now
     Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins here
     before = process_peak_mb()
     adapter = attach(tower, file.configs, seeds=[1])

@@ -4,7 +4,7 @@
     pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
     python tools/screenshots.py img --page page/index.html --server http://127.0.0.1:8000
 
-Needs Chromium with chromedriver, selenium, and a font with Korean letters. To keep files small,
+Needs Chromium with chromedriver, and selenium. To keep files small,
 pages have 64 colours and photographs are JPEG.
 """
 
@@ -26,7 +26,7 @@ DESKTOP, WIDE, TALL = (1100, 1010), (1280, 800), (390, 844)
 QUERIES = {
     "cs": "modrý stan a černý pes",
     "ru": "синяя палатка и чёрная собака",
-    "ko": "파란 텐트와 검은 개",
+    "de": "ein blaues Zelt und ein schwarzer Hund",
     "en": "a blue tent and a black dog",
 }
 BEFORE_AND_AFTER = {"cs": "modrý stan a černý pes na pláži"}

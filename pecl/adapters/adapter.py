@@ -58,7 +58,7 @@ class Adapter:
         self.put_on(seeds)
 
     def put_on(self, seeds: Sequence[int]) -> None:
-        """Put the modules on the tower; an error leaves the plain tower. An engine puts its own modules on, too."""
+        """Put the modules on the tower; an error leaves the base encoder. An engine puts its own modules on, too."""
         tower = self.tower
         try:
             placements = [(placement, config) for config in self.configs for placement in config.placements(tower)]
@@ -72,7 +72,7 @@ class Adapter:
             self._check_positions()
             for slot, seed in enumerate(seeds):
                 self.reset_slot(slot, seed)
-        except BaseException:  # an interruption, too, must leave a plain tower
+        except BaseException:  # an interruption, too, must leave a base encoder
             self.remove()
             raise
 

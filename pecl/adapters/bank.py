@@ -1,7 +1,7 @@
 """`AdapterBank`: a text tower with the adapters of many languages.
 
 Languages whose adapters have the same spec are embedded in one pass, see `SlottedTower`. Each further spec needs a
-pass of its own, and so does the plain tower. All share the weights of the tower.
+pass of its own, and so does the base encoder. All share the weights of the tower.
 """
 
 import logging
@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 
 Parameters = Mapping[str, torch.Tensor]
 Key = tuple[tuple[AdapterConfig, ...], str | None]  # configs, and the language of an adapter that has only one slot
-Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: languages to shares with sum 1
+Language = str | Mapping[str | None, float] | None  # None: the base encoder; a mapping: languages to shares with sum 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row to embed: one reading of a text, by one adapter or the plain tower."""
+    """A row to embed: one reading of a text, by one adapter or the base encoder."""
 
     index: int  # of the text
     text: str
     language: str | None
-    adapter: str | None  # None for the plain tower
+    adapter: str | None  # None for the base encoder
     weight: float  # of the row in the text's embedding
 
 
@@ -53,11 +53,11 @@ class AdapterBank:
     Args:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
         adapter: spec or configs for parameters that are added without a file; a file has its own.
-        plain: languages without an adapter that the plain tower embeds; None for all. Others raise ConfigError.
+        plain: languages without an adapter that the base encoder embeds; None for all. Others raise ConfigError.
         restore: whether texts that were typed without marks or capitals get them back, see `pecl.language.reading`.
 
     Attributes:
-        tower: the plain tower.
+        tower: the base encoder.
         specs: one `SlottedTower` per spec.
         restore: whether texts get their marks and capitals back.
 
@@ -256,7 +256,7 @@ class AdapterBank:
         return {name: describe(spec.configs) for name, spec in list(self._spec_of.items())}
 
     def adapter_for(self, language: str | None) -> str | None:
-        """Return the name of a language's adapter; None for the plain tower. Raise ConfigError if neither embeds it."""
+        """Return a language's adapter by name, None for the base encoder. Raise ConfigError if neither embeds it."""
         name = self.find(language)
         if name is None and language is not None and self._plain is not None and not find_name(language, self._plain):
             raise ConfigError(self.missing(language))
@@ -282,11 +282,11 @@ class AdapterBank:
 
         Args:
             texts: one text (N = 1) or N texts.
-            language: language of all texts, or of each, by any of its names; None is the plain tower. A mapping of
+            language: language of all texts, or of each, by any of its names; None is the base encoder. A mapping of
                 languages to shares mixes their embeddings of the text, each of length 1.
             batch_size: texts in one pass. Languages are mixed within it, except those that fill passes of their own.
             progress: name of a progress bar, or None for no bar.
-            plain_weight: share of the plain tower's embedding, of length 1, in the embedding of a text whose language
+            plain_weight: share of the base encoder's embedding, of length 1, in the embedding of a text whose language
                 has an adapter. It keeps some of the tower's ability from before the training, and costs a second pass.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
             exactly: whether texts are embedded as they were typed, see `read`.
@@ -372,7 +372,7 @@ class AdapterBank:
 
         Args:
             texts: N texts.
-            adapters: name of each text's adapter, (N,); None is the plain tower.
+            adapters: name of each text's adapter, (N,); None is the base encoder.
             languages: language of each text, (N,), for towers whose texts name it; by default the adapters'.
 
         Raises:
@@ -432,7 +432,7 @@ class AdapterBank:
         return lengths
 
     def merge(self, language: str) -> MultilingualTextEncoder:
-        """Return a plain tower for one language, without the adapter's overhead.
+        """Return a base encoder for one language, without the adapter's overhead.
 
         Raises:
             ConfigError: the language has no adapter.
@@ -453,7 +453,7 @@ class AdapterBank:
     def _by_tower(
         self, adapters: Sequence[str | None]
     ) -> Iterator[tuple[MultilingualTextEncoder, list[int], torch.Tensor | None]]:
-        """Yield each tower, the indices of its texts, and their slots (None for the plain tower)."""
+        """Yield each tower, the indices of its texts, and their slots (None for the base encoder)."""
         slot_of = {name: self.slot(name) for name in dict.fromkeys(adapters) if name is not None}
         by_spec: dict[SlottedTower | None, list[int]] = {}
         for i, name in enumerate(adapters):

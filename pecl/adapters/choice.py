@@ -1,7 +1,7 @@
 """The choice of a language's adapter, by one rule for all commands.
 
 A language uses its adapter if one is known: one that the user names, or else one that ships with pecl for the towers.
-Every other language uses the plain tower.
+Every other language uses the base encoder.
 """
 
 import os
@@ -30,11 +30,11 @@ from pecl.language.languages import (
 
 @dataclass(frozen=True)
 class AdapterChoice:
-    """The adapter that embeds texts, or the plain tower."""
+    """The adapter that embeds texts, or the base encoder."""
 
-    path: Path | None  # file or folder of the adapter; None for the plain tower
-    name: str  # `mini:cs` for an adapter that ships with pecl, the path of any other, `none` for the plain tower
-    reason: str = ""  # why the plain tower was chosen
+    path: Path | None  # file or folder of the adapter; None for the base encoder
+    name: str  # `mini:cs` for an adapter that ships with pecl, the path of any other, `none` for the base encoder
+    reason: str = ""  # why the base encoder was chosen
 
     @property
     def sentence(self) -> str:
@@ -42,7 +42,7 @@ class AdapterChoice:
         return f"adapter: {self.name}" + (f" ({self.reason})" if self.reason else "")
 
     def read(self, tower: MultilingualTextEncoder) -> AdapterFile | None:
-        """Return the adapter for `tower`, as `read_adapter` reads it; None for the plain tower."""
+        """Return the adapter for `tower`, as `read_adapter` reads it; None for the base encoder."""
         return None if self.path is None else read_adapter(self.path, tower)
 
     def bank(self, tower: MultilingualTextEncoder, language: str) -> AdapterBank:
@@ -66,7 +66,7 @@ class KnownAdapters:
     Args:
         profile: name of the pair of towers.
         named: adapters to use with the shipped ones; each replaces the shipped adapter of its language. With
-            `["none"]` the plain tower embeds all languages.
+            `["none"]` the base encoder embeds all languages.
         text_model: text tower in place of the profile's, see `load_towers`; shipped adapters do not fit another tower.
 
     Raises:
@@ -118,7 +118,7 @@ class KnownAdapters:
         elif language is None:
             reason = f"no language is given; {languages}"
         elif find_name(language, [ENGLISH]):
-            reason = "the plain tower was trained on English"
+            reason = "the base encoder was trained on English"
         elif self.paths:
             reason = f"there is none for {language_name(language)}; {languages}"
         else:

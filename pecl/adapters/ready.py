@@ -16,7 +16,7 @@ from pecl.files.digests import check_digest
 SHIPPED = Path(__file__).with_name("shipped")
 RESULTS = "results.jsonl"  # one file: a wheel would compress each result by itself, to three times the size
 ALL = "all"  # all languages, in place of their names
-PLAIN = "none"  # the plain tower, in place of the name of an adapter
+PLAIN = "none"  # the base encoder, in place of the name of an adapter
 
 
 def ready_adapters(profile: str = "mini") -> dict[str, Path]:

@@ -151,7 +151,7 @@ def load_bank(
 ) -> AdapterBank:
     """Return the shipped adapters of a profile, by language, on its text tower.
 
-    English has no adapter: its name stands for the plain tower.
+    English has no adapter: its name stands for the base encoder.
 
     Args:
         profile: a pair of towers; adapters are shipped for `mini`.

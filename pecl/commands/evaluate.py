@@ -18,7 +18,7 @@ from pecl.retrieval.measures import RECALL_AT
 EXAMPLE = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
 FLAGS = (
     cli.config_flags(only=EVALUATE_FLAGS),
-    cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)", dest="weights"),
+    cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the base encoder)", dest="weights"),
     cli.path(
         "--embeddings",
         "image embeddings from another program, in place of the image tower: .npy (with --paths), parquet, or a folder "

@@ -23,7 +23,7 @@ from pecl.results.command import FLAG_NAMES
 
 logger = logging.getLogger(__name__)
 
-ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
+ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the base encoder"
 
 # First flag below a heading of --help -> heading; the flags of the following fields belong there, too.
 _HEADINGS = {

@@ -208,7 +208,7 @@ class ExperimentConfig:
     )
     weights: str | None = _option(
         None,
-        "adapter to evaluate: a language (cs), towers and language (mini:cs), or a path (default: the plain tower)",
+        "adapter to evaluate: a language (cs), towers and language (mini:cs), or a path (default: the base encoder)",
         Role.EVALUATION | Role.ROW | Role.COMMAS,
         flag=False,  # `pecl evaluate` calls it --adapter
     )

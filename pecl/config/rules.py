@@ -56,7 +56,7 @@ def _recipe_problems(config: ExperimentConfig) -> Iterator[ConfigError]:
 
 def _evaluation_field_problems(config: ExperimentConfig) -> Iterator[ConfigError]:
     if config.weights is not None:
-        yield ConfigError("expected none, since training starts from the plain tower: leave it out", field="weights")
+        yield ConfigError("expected none, since training starts from the base encoder: leave it out", field="weights")
     if config.image_embeddings is not None or config.image_paths is not None:
         field = "image_paths" if config.image_embeddings is None else "image_embeddings"
         yield ConfigError("expected none in a training: only evaluations use it", field=field)

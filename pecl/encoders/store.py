@@ -295,7 +295,7 @@ def image_embeddings(
 
 
 def check_plain(tower: MultilingualTextEncoder) -> None:
-    """Raise ValueError for a tower with an adapter: its embeddings would be stored as those of the plain tower."""
+    """Raise ValueError for a tower with an adapter: its embeddings would be stored as those of the base encoder."""
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
 

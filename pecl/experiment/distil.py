@@ -110,7 +110,7 @@ def run_together(
 
 
 class Fall(NamedTuple):
-    """Mean R@1 of the plain tower and of the adapter on a part, and the queries of its smaller direction."""
+    """Mean R@1 of the base encoder and of the adapter on a part, and the queries of its smaller direction."""
 
     before: float
     after: float

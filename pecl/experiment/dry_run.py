@@ -88,7 +88,7 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     config, choice = with_adapter(config)
     towers = towers_of(config)
     read_evaluation(replace(config, skip_unreadable=False), towers)
-    # a plain tower, which may have to be downloaded, is not loaded for a dry run
+    # a base encoder, which may have to be downloaded, is not loaded for a dry run
     if choice.path is not None:
         choice.read(towers.text)
     return config, choice

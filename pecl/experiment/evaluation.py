@@ -28,7 +28,7 @@ def evaluate(
     config: ExperimentConfig | Mapping[str, Any],
     load: LoadTowers = load_towers,
 ) -> EvaluationResult:
-    """Return the result of an evaluation: the recall of the plain tower, or with the adapter `config.weights`.
+    """Return the result of an evaluation: the recall of the base encoder, or with the adapter `config.weights`.
 
     It is measured on the published test part, or else on the whole data set, without the pairs that
     trained the adapter or chose its weights, unless `config.all_pairs`. Raise PeclError for bad
@@ -48,7 +48,7 @@ def evaluate(
         logger.info("%s: %s", config.language, choice.sentence)
         inputs = without_training_pairs(inputs, file)
 
-        # Freeze the gallery, and the queries of the plain tower
+        # Freeze the gallery, and the queries of the base encoder
         tower_size = size_of(towers.text)
         evaluator = make_evaluator(inputs, "test")
         if file is None:
@@ -75,10 +75,10 @@ def evaluate(
 def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
     """Return the config of an evaluation, with the adapter's name as results use it, and the adapter.
 
-    `weights` None evaluates the plain tower, even if an adapter of the language is known.
+    `weights` None evaluates the base encoder, even if an adapter of the language is known.
     """
     if config.all_pairs and config.weights in (None, PLAIN):
-        raise ConfigError("expected an adapter with it: no pair trained the plain tower", field="all_pairs")
+        raise ConfigError("expected an adapter with it: no pair trained the base encoder", field="all_pairs")
 
     known_adapters = KnownAdapters(config.profile, text_model=config.text_model)
     if config.weights is not None:
@@ -89,4 +89,4 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     way = default.reason
     if default.path:
         way = f"{setting(weights=default.name)} evaluates the adapter of this language"
-    return config, replace(known_adapters.choose(PLAIN, None), reason=f"the plain tower; {way}")
+    return config, replace(known_adapters.choose(PLAIN, None), reason=f"the base encoder; {way}")

@@ -1,4 +1,4 @@
-"""Measure the members of a fleet: recall of the plain tower, of the final and of the best weights."""
+"""Measure the members of a fleet: recall of the base encoder, of the final and of the best weights."""
 
 from collections.abc import Mapping, Sequence
 
@@ -76,7 +76,7 @@ def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Ten
 
 
 def size_of(tower: nn.Module) -> int:
-    """Return the number of parameters of a plain tower."""
+    """Return the number of parameters of a base encoder."""
     return sum(parameter.numel() for parameter in tower.parameters())
 
 

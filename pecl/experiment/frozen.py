@@ -1,7 +1,7 @@
 """`Frozen`: everything that the plain text tower and the image tower give for one run.
 
 The second step of an experiment. It must come before an adapter is attached: afterwards, the text
-tower gives other embeddings. Embeddings of the plain towers are kept on disk (`encoders/store`, long
+tower gives other embeddings. Embeddings of the base encoders are kept on disk (`encoders/store`, long
 lists in `encoders/large`), so a later run reads them; lower layers are kept in memory only
 (`MultilingualTextEncoder.caching`).
 """
@@ -30,7 +30,7 @@ RIVALS = 50_000  # training anchors in the gallery of held-out queries
 
 
 class Check(NamedTuple):
-    """Token ids of queries, the evaluator of their embeddings, and the measurement of the plain tower."""
+    """Token ids of queries, the evaluator of their embeddings, and the measurement of the base encoder."""
 
     token_ids: TokenIds
     evaluator: RetrievalEvaluator

@@ -166,7 +166,7 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
 
 
 def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterDescription:
-    """Return the description of an adapter for its result; `total` is the number of parameters of the plain tower.
+    """Return the description of an adapter for its result; `total` is the number of parameters of the base encoder.
 
     It holds the SHA-256 of the adapter's file; a PEFT folder has none.
     """

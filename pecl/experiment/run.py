@@ -1,7 +1,7 @@
 """Run one experiment: the page to read first.
 
 `train` turns a config into a result, in six steps: *read* captions, split and training text
-(`inputs`, `checks`); *freeze* what the plain towers give (`frozen`); *attach* an adapter; *train*
+(`inputs`, `checks`); *freeze* what the base encoders give (`frozen`); *attach* an adapter; *train*
 it (`fleet_training`); *measure* the final and the best weights (`fleet_measuring`); *record* the result
 (`record`). `train_fleet` trains several configs at once, one slot each, in one pass over the frozen
 tower; `train` is a fleet of one. The configs of a `joint` training, one per language, share a slot:
@@ -227,7 +227,7 @@ def _train_together(
     tower = runs[0].towers.text
     tower_size = size_of(tower)
 
-    # Freeze what the plain towers give: `encoders/store` refuses a tower with an adapter, which gives other embeddings
+    # Freeze what the base encoders give: `encoders/store` refuses a tower with an adapter, which gives other embeddings
     members = [Member(inputs, freeze_training(inputs), slot) for inputs, slot in zip(runs, slots_of(runs), strict=True)]
 
     # Attach an adapter with a slot per member
@@ -276,7 +276,7 @@ def _record(
     """Write each run's adapter file and then its result, and return the results.
 
     The measurements of a run are None if it diverged or was pruned; `tower_size` is the number of parameters of
-    the plain tower.
+    the base encoder.
     """
     adapter = trainer.adapter
     results: list[Outcome] = []

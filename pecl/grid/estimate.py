@@ -77,7 +77,7 @@ def estimate(
     A run counts as the median of recorded runs of the same shape, which differ from it only in fleet fields or seed,
     by the share of its `steps` that remain if these are given.
     Without such runs it counts as its `steps` times the median time of a step of the same towers and batch. By default
-    `steps` are computed from the number of pairs in each config. Loading, and the evaluation of the plain tower, are
+    `steps` are computed from the number of pairs in each config. Loading, and the evaluation of the base encoder, are
     not counted.
     """
     by_shape: dict[tuple[Any, ...], list[Recorded]] = {}

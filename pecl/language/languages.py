@@ -18,7 +18,7 @@ from typing import Any
 from pecl.errors import ConfigError, command, nearest
 from pecl.options import Registry
 
-ENGLISH = "en"  # the plain towers embed it without an adapter
+ENGLISH = "en"  # the base encoders embed it without an adapter
 COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # more likely than others
 # The next most likely: those of Crossmodal-3600 (Thapliyal et al., EMNLP 2022) except the ones
 # above and Quechua

@@ -90,7 +90,7 @@ def seeds_and_items(first: np.ndarray, second: np.ndarray) -> Estimate:
 
     The items are paired, and the seeds of both methods are independent draws. The variance of the mean difference is
     the sum of three: of the differences over items, averaged over seeds, and of each method's scores over its seeds. A
-    method with one row, such as the plain tower, does not vary over seeds. The test is Student's, with the degrees of
+    method with one row, such as the base encoder, does not vary over seeds. The test is Student's, with the degrees of
     freedom of Satterthwaite (Biometrics Bulletin 2, 1946). It is Welch's test if only the seeds vary, and the paired
     t-test if only the items do.
     """

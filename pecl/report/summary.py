@@ -54,7 +54,7 @@ _EVALUATED = (
 def summary_tables(results: Sequence[Result]) -> list[Table]:
     """Return a table per data set and gallery of complete results: the best candidate of each language and method.
 
-    Validation chooses the best candidate. A language without training has a row for the plain tower.
+    Validation chooses the best candidate. A language without training has a row for the base encoder.
     """
     english_results = plain_english(results)
 
@@ -113,7 +113,7 @@ def _evaluated_row(results: Sequence[Result], arithmetic: str) -> Row:
     """Return the row of evaluations that were measured alike."""
     first = results[0]
     weights = first.config.weights
-    method = "adapter file" if weights else "plain tower"
+    method = "adapter file" if weights else "base encoder"
     if first.data.query["test"] == "target_to_english":
         method += " (translated)"
     if _tests_training_pairs(first):

@@ -121,7 +121,7 @@ class AdapterDescription:
 
     spec: Text  # its kinds and options, as text
     trainable: Whole  # number of its parameters for one language
-    total: Whole  # number of parameters of the plain tower
+    total: Whole  # number of parameters of the base encoder
     share: Number  # trainable / total
     # SHA-256 of its file; None if the result names no file
     sha256: Text | None = field(default=None, repr=False)

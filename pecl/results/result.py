@@ -117,7 +117,7 @@ class Result(Run):
         all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
             the stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
-        adapter: None for the plain tower.
+        adapter: None for the base encoder.
     """
 
     status: Literal["complete"]
@@ -191,7 +191,7 @@ class Result(Run):
 
     @property
     def gains(self) -> np.ndarray:
-        """(N,): hits of each test item after training, less its hits with the plain tower."""
+        """(N,): hits of each test item after training, less its hits with the base encoder."""
         return self.hits("best") - self.hits("zero_shot")
 
     @property
@@ -202,7 +202,7 @@ class Result(Run):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class EvaluationResult(Result):
-    """The result of an evaluation, of the plain tower or of an adapter file."""
+    """The result of an evaluation, of the base encoder or of an adapter file."""
 
     kind: Literal["evaluate"]
     adapter: parts.AdapterDescription | None = None

@@ -45,7 +45,7 @@ def dutch(tmp_path):
 @pytest.mark.parametrize(
     ("profile", "language", "reason"),
     [
-        ("mini", "en", "the plain tower was trained on English"),
+        ("mini", "en", "the base encoder was trained on English"),
         ("mini", "fi", "none is known for Finnish (fi); adapters are known for cs, de, jp"),
         ("paper", "cs", "no adapter is known"),
     ],
@@ -147,7 +147,7 @@ def test_a_bank_serves_all_languages_and_leaves_english_as_it_was():
     assert torch.equal(bank.encode_text(texts, language="English"), plain)
     assert torch.equal(bank.encode_text(texts, language="ja"), bank.encode_text(texts, language="jp"))
     assert not torch.allclose(bank.encode_text(texts, language="cs"), plain, atol=1e-2)
-    mixed = bank.encode_text(texts, language=["fi", "cs", "en"])  # of two specs, and the plain tower
+    mixed = bank.encode_text(texts, language=["fi", "cs", "en"])  # of two specs, and the base encoder
     for i, language in enumerate(["fi", "cs", "en"]):
         assert torch.allclose(mixed[i], bank.encode_text(texts, language)[i], atol=1e-6)
     with pytest.raises(ConfigError, match=r"language: expected one in the bank .* got 'fy'"):

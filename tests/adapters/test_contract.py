@@ -53,7 +53,7 @@ SPECS = {
     "word_embeddings:tokens=7,rank=3": WORDS,
     "head": set(HEAD),
     "head:rank=3": {"head.down", "head.up", "head.shift"},
-    "full": None,  # every name of the plain tower
+    "full": None,  # every name of the base encoder
     "word_embeddings:rank=2+soft_prompt+prefix+lora-only+bitfit+head": (
         in_layers(*QUERY_VALUE, "attention.self.prefix", *BITFIT).union(HEAD, PROMPT, WORDS)
     ),

@@ -164,7 +164,7 @@ def test_the_default_solves_trains_and_solves_again_and_scores_by_the_held_out_t
     assert [step for step, _ in result.curve.val_mean_recall_at_1] == [0, 0, 2, 4, 6, 7]
     assert recall_of_file(result) == result.recall()
     assert result.data.split == {"train": 48, "val": 6, "test": 12}
-    # the first score is that of the plain tower: the share of German captions that find their own English one first
+    # the first score is that of the base encoder: the share of German captions that find their own English one first
     english, german = read_text(values)
     order, tower = shuffled(TEXT_PAIRS), tiny_towers().text
     queries = tower.encode_text([german[i] for i in order[:HELD_OUT]]).double()
@@ -287,7 +287,7 @@ def test_word_embeddings_have_no_tokens_of_mixed_captions_alone(values, tmp_path
 def harmful(values, tmp_path):
     """Text of which what is held out is the same in both languages, and the rest is in disorder.
 
-    The plain tower is perfect on the former, and on captions that are the same in both languages.
+    The base encoder is perfect on the former, and on captions that are the same in both languages.
     """
     english = [f"{word} t{i}" for i, word in enumerate(sentences(TEXT_PAIRS, seed=40))]
     order, german = shuffled(TEXT_PAIRS), list(english)

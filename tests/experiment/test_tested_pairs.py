@@ -60,7 +60,7 @@ def test_pairs_are_known_in_another_order_language_file_and_table(small, trained
     assert evaluated(small, trained, weights=copy, language="fr").data.split == {"test": 12}
     for_text = evaluated(small, trained, gallery="english")
     assert for_text.data.split == {"test": 12}
-    assert evaluate({**small, "weights": None}).data.split == {"test": 24}  # the plain tower
+    assert evaluate({**small, "weights": None}).data.split == {"test": 24}  # the base encoder
 
 
 def test_all_pairs_are_tested_if_asked_for_and_the_report_marks_it(small, trained, caplog):
@@ -77,7 +77,7 @@ def test_all_pairs_are_tested_if_asked_for_and_the_report_marks_it(small, traine
     assert marks[everything.run_id] == "12 of 24 tested"
     assert marks[plain.run_id] is None
     methods = [row["method"] for table in summary_tables([others, everything, plain]) for row in table.rows]
-    assert sorted(methods) == ["adapter file", "adapter file (tested on pairs that trained it, too)", "plain tower"]
+    assert sorted(methods) == ["adapter file", "adapter file (tested on pairs that trained it, too)", "base encoder"]
     with pytest.raises(ConfigError, match="all_pairs: expected none in a training"):
         train({**small, "all_pairs": True})
     with pytest.raises(ConfigError, match="all_pairs: expected an adapter with it"):

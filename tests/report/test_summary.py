@@ -26,7 +26,7 @@ def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
     assert (second["method"], second["text"], second["runs"]) == ("method1 (text)", "corpus.tsv", 1)
     assert second["share_closed"] == pytest.approx(0.4 / 0.6)
     (english,) = evaluated.rows
-    assert (english["method"], english["zero_shot"]) == ("plain tower", 0.8)
+    assert (english["method"], english["zero_shot"]) == ("base encoder", 0.8)
 
 
 def test_runs_are_those_of_a_language_and_languages_are_sorted_by_gain():
@@ -69,7 +69,7 @@ def test_text_says_rows_and_failures():
     failed = unfinished(train(4, 6, language="fr"), error="DivergedError: by\nstep 3")
     lines = summary_text(summary_tables(made), [failed]).splitlines()
     assert lines[0] == "== xtd10, 20 images, 3 runs =="
-    assert "plain tower: de 0.000, en 0.800" in lines
+    assert "base encoder: de 0.000, en 0.800" in lines
     (row,) = [line.split() for line in lines if line.startswith("de ")]
     assert row[:5] == ["de", "method1", "0.200", "0.450", "+0.250"]
     assert row[-4:] == ["42%", "1", "of", "1"]
@@ -77,8 +77,8 @@ def test_text_says_rows_and_failures():
     made = [evaluate(9, route="baseline2", query="target_to_english"), evaluate(8), evaluate(7, precision="bf16")]
     made += [evaluate(hits, weights=f"out/{name}.safetensors") for hits, name in ((4, "old"), (6, "new"))]
     assert summary_text(summary_tables(made), []).splitlines()[1:5] == [
-        *("plain tower, cpu fp32: de 0.400", "plain tower (translated), cpu fp32: de 0.450"),
-        *("adapter file, cpu fp32: de 0.300 (new), de 0.200 (old)", "plain tower, cpu bf16: de 0.350"),
+        *("base encoder, cpu fp32: de 0.400", "base encoder (translated), cpu fp32: de 0.450"),
+        *("adapter file, cpu fp32: de 0.300 (new), de 0.200 (old)", "base encoder, cpu bf16: de 0.350"),
     ]
     assert lines[-1] == f"failed: fr method1 {failed.run_id[:8]} DivergedError: by step 3"
 

@@ -306,7 +306,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
 
 
 def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a plain tower with an adapter merged into its weights, for texts of its language; `tower` stays as it is.
+    """Return a base encoder with an adapter merged into its weights, for texts of its language; `tower` stays as it is.
 
     Raise WeightsError with the reason for a kind of adapter that cannot be merged.
     """

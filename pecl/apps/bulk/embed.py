@@ -57,11 +57,11 @@ def embed(
         kind: images or texts; by default images for a folder, else texts.
         language: language of the texts, which selects the adapter and, for towers such as NLLB's,
             the language token; by default German for a table or a data set, and none for a file of
-            lines or a list of texts, which the plain tower then embeds.
+            lines or a list of texts, which the base encoder then embeds.
         column: column of texts in a table or a data set: target, english, english_to_target or target_to_english.
         data_dir: folder of the data sets.
         adapter: adapter for texts, in place of the known adapter of their language: a language
-            (`cs`), towers and language (`mini:cs`), a path, or `none` for the plain tower.
+            (`cs`), towers and language (`mini:cs`), a path, or `none` for the base encoder.
         batch_size: texts in one pass.
         normalize: whether each embedding is scaled to length 1. A training with frozen anchors
             needs the tower's own lengths: False.

@@ -125,7 +125,7 @@ class EmbedJob:
             raise ConfigError(f"expected a whole number >= 1, got {self.batch_size!r}", field="batch_size")
 
     def choice(self) -> AdapterChoice:
-        """Return the adapter that embeds the texts, or the plain tower; for errors see `KnownAdapters`."""
+        """Return the adapter that embeds the texts, or the base encoder; for errors see `KnownAdapters`."""
         adapters = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
         return adapters.choose(self.adapter, self.spoken)
 

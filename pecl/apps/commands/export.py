@@ -116,7 +116,7 @@ def _onnx(parsed: argparse.Namespace) -> None:
 @_format(
     "pecl export peft peft-cs --adapter cs --base mini-text",
     _adapter(required=True),
-    cli.argument("--base", "folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
+    cli.argument("--base", "folder that `pecl export sentence-transformers` wrote of the base encoder, or hub id"),
 )
 def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.

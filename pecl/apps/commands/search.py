@@ -46,7 +46,7 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.argument("--collection", "collection of the server at --url, for --engine qdrant", metavar="NAME"),
     cli.argument("--vector", "vector of the images in --collection, if vectors have names", metavar="NAME"),
     cli.argument("--profile", "pair of towers for --embeddings and --collection (default: mini)"),
-    cli.argument("--language", "language of the text, or none for the plain tower (default: detected from it)"),
+    cli.argument("--language", "language of the text, or none for the base encoder (default: detected from it)"),
     cli.path("--image", "query image; text and image weigh equally", "FILE"),
     cli.argument("--minus", "negative query: its embedding is subtracted", metavar="TEXT"),
     cli.argument("--after", "taken on this day or later, such as 2019-07-14 or 2019", metavar="DAY"),

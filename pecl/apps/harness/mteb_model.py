@@ -28,7 +28,7 @@ ORGANISATION = "pecl"  # mteb's names of models are organisation/model
 class PeclEncoder(AbsEncoder):
     """A pair of towers with the adapters of any number of languages.
 
-    A text is embedded with the adapter of the language of its task's subset. The plain tower embeds
+    A text is embedded with the adapter of the language of its task's subset. The base encoder embeds
     texts of languages without adapter, and subsets of several languages.
 
     `model_name` is a pair, such as `mini` or `pecl/mini`; `revision` is ignored. `adapters` are

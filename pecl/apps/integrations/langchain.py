@@ -16,7 +16,7 @@ class PeclEmbeddings(Embeddings):
 
     Args:
         profile: name of the pair of towers.
-        language: language of all texts; None detects it in each text, and `none` uses the plain tower.
+        language: language of all texts; None detects it in each text, and `none` uses the base encoder.
         adapters: paths of adapters to add to the shipped ones, one per language.
         device: device of the towers.
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Embed R texts in the language of each, None for the plain tower; or N images. Return (R, D) or (N,
+# Embed R texts in the language of each, None for the base encoder; or N images. Return (R, D) or (N,
 # D) of any length.
 EmbedTexts = Callable[[list[str], list[str | None]], Awaitable[torch.Tensor]]
 EmbedImages = Callable[[list[Any]], Awaitable[torch.Tensor]]
@@ -187,7 +187,7 @@ class QueryEncoder:
         Args:
             texts: N texts, or one.
             language: code or name of the language of all texts, or of each; None detects it in each
-                text, and `none` uses the plain tower. If the detection is unsure, the embeddings of
+                text, and `none` uses the base encoder. If the detection is unsure, the embeddings of
                 the likeliest languages are mixed.
 
         Raises:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pecl.adapters.choice import AdapterChoice, KnownAdapters
     from pecl.apps.search.words import Selection
 
-# codes of languages (None: the plain tower) with shares; their sum is 1
+# codes of languages (None: the base encoder) with shares; their sum is 1
 Shares = tuple[tuple[str | None, float], ...]
 
 
@@ -41,25 +41,25 @@ class QueryLanguage:
     def sentence(self, choice: AdapterChoice) -> str:
         """Return the line that a command prints, given the adapter of the language."""
         if self.guess is None and self.code is None:
-            return "adapter: none (the plain tower)"
+            return "adapter: none (the base encoder)"
         if self.guess is None:
             return f"language: {language_name(not_none(self.code, 'code'))}; {choice.sentence}"
 
         if len(self.shares) > 1:
             adapter_text = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
         elif self.code is None:
-            adapter_text = "adapter: none (the plain tower)"
+            adapter_text = "adapter: none (the base encoder)"
         else:
             adapter_text = choice.sentence
 
         return f"language: {self.guess.sentence}; {adapter_text}; {setting('language')} names another"
 
     def plain(self) -> QueryLanguage:
-        """Return the language for the plain tower, which embeds a text once."""
+        """Return the language for the base encoder, which embeds a text once."""
         return replace(self, shares=((self.code, 1.0),))
 
     def mixture(self) -> dict[str, float]:
-        """Return the shares by code, `none` for the plain tower; {} if there is only one language."""
+        """Return the shares by code, `none` for the base encoder; {} if there is only one language."""
         if len(self.shares) > 1:
             return {code or PLAIN: round(share, 3) for code, share in self.shares}
         return {}
@@ -206,7 +206,7 @@ def read_query(query: Query, bank: AdapterBank) -> Query:
 
 
 def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) -> Shares:
-    """Return the shares of a guess; English and the languages without an adapter share one entry, the plain tower."""
+    """Return the shares of a guess; English and the languages without an adapter share one entry, the base encoder."""
     shares: dict[str | None, float] = {}
     for language, share in guess.shares:
         code = adapters.find(language)
@@ -214,7 +214,7 @@ def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) ->
     if len(shares) > 1:
         return tuple(sorted(shares.items(), key=lambda entry: -entry[1]))
 
-    # some plain towers need the language, too
+    # some base encoders need the language, too
     return ((guess.language if guess.is_sure else None, 1.0),)
 
 
@@ -246,7 +246,7 @@ def make_queries(
 
 
 def named_language(name: str | None) -> str | QueryLanguage | None:
-    """Return the language of a `Query`, given the name of a language, or `none` for the plain tower."""
+    """Return the language of a `Query`, given the name of a language, or `none` for the base encoder."""
     return PLAIN_TOWER if name == PLAIN else name
 
 

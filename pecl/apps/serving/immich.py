@@ -91,7 +91,7 @@ async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
 
 
 async def _language(models: Models, text: str, named: Any) -> tuple[str | None, str | None]:
-    """Return the language of a text and its adapter; None for an unknown language and for the plain tower.
+    """Return the language of a text and its adapter; None for an unknown language and for the base encoder.
 
     immich sends the language of its user interface. English, the default there, is no information
     about the text, and neither do `-`, `C` or `POSIX`: the language is then detected.

@@ -1,4 +1,4 @@
-"""`Models`: the bank of a server, with the model names of the plain tower and its adapters in requests.
+"""`Models`: the bank of a server, with the model names of the base encoder and its adapters in requests.
 
 Texts of all waiting requests are embedded together, in one pass per adapter spec.
 """
@@ -27,7 +27,7 @@ class TextJob:
     """Texts of one request."""
 
     texts: list[str]
-    adapters: list[str | None]  # adapter of each text; None for the plain tower
+    adapters: list[str | None]  # adapter of each text; None for the base encoder
     param: str = "input"  # field of the request that holds the texts
     # whether texts that are too long for the tower are cut, instead of refused
     truncate: bool = False
@@ -68,7 +68,7 @@ class _ReadJob(NamedTuple):
 
 
 class Models(AdapterBank):
-    """A bank whose plain tower is called `name` in requests, and each adapter `<name>:<adapter>`.
+    """A bank whose base encoder is called `name` in requests, and each adapter `<name>:<adapter>`.
 
     Not thread-safe: call methods that change or compute from one thread only.
     """
@@ -80,21 +80,21 @@ class Models(AdapterBank):
 
     @property
     def names(self) -> list[str]:
-        """Name of each model in requests: the plain tower first."""
+        """Name of each model in requests: the base encoder first."""
         return [self.model_of(name) for name in (None, *self.adapters)]
 
     def describe(self) -> list[dict[str, str | int | None]]:
-        """Return the models in OpenAI's form; `adapter` is the spec, None for the plain tower."""
+        """Return the models in OpenAI's form; `adapter` is the spec, None for the base encoder."""
         same = {"object": "model", "created": self._since, "owned_by": "pecl", "tower": self.tower.name}
         specs = {None: None} | self.spec_names()
         return [{"id": self.model_of(name), **same, "language": name, "adapter": spec} for name, spec in specs.items()]
 
     def model_of(self, adapter: str | None) -> str:
-        """Return the model name of an adapter, or of the plain tower for None."""
+        """Return the model name of an adapter, or of the base encoder for None."""
         return self.name if adapter is None else f"{self.name}:{adapter}"
 
     def adapter_of(self, model: str) -> str | None:
-        """Return the adapter with this model name; None for the plain tower.
+        """Return the adapter with this model name; None for the base encoder.
 
         Raises:
             Refusal: 404, there is no such model.

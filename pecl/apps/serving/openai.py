@@ -113,13 +113,13 @@ def _adapter(language: str | None, adapter: str | None, models: Models) -> str |
 
 @router.get("/v1/models")
 async def list_models(service: Served) -> dict[str, Any]:
-    """List the plain tower and each adapter."""
+    """List the base encoder and each adapter."""
     return {"object": "list", "data": service.models.describe()}
 
 
 @router.get("/v1/models/{model:path}")
 async def show_model(model: str, service: Served) -> dict[str, Any]:
-    """Describe the plain tower or an adapter."""
+    """Describe the base encoder or an adapter."""
     return _described(service, service.models.adapter_of(model))
 
 
@@ -164,7 +164,7 @@ async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -
         # here, since a request before this one may have unloaded it
         adapter = service.models.adapter_of(body.model)
         if adapter is None:
-            raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
+            raise bad(f"model: expected an adapter, got {body.model}, the base encoder, which stays", "model")
         service.models.remove(adapter)
         return service.models.model_of(adapter)
 

@@ -177,7 +177,7 @@ def _as_input(value: Any) -> Any:
 class EmbeddingsRequest(Fields):
     """Texts and images to embed."""
 
-    model: Annotated[Name, Field(description="the plain tower (mini), or an adapter (mini:cs), see /v1/models")]
+    model: Annotated[Name, Field(description="the base encoder (mini), or an adapter (mini:cs), see /v1/models")]
     input: Annotated[
         list[Annotated[Input, BeforeValidator(_as_input, json_schema_input_type=str | Input)]],
         Field(min_length=1, max_length=_MOST),
@@ -187,7 +187,7 @@ class EmbeddingsRequest(Fields):
         ),
     ]
     language: LanguageName | Annotated[list[LanguageName | None], Field(max_length=_MOST)] | None = Field(
-        None, description="language of all inputs, or of each; the plain tower selects the adapters by it"
+        None, description="language of all inputs, or of each; the base encoder selects the adapters by it"
     )
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, description="only the model's own width")
@@ -217,7 +217,7 @@ class SearchAddress(Fields):
     minus: Text | None = Field(None, description="a negative query")
     language: LanguageName | None = Field(None, description="detected by default")
     top: int = Field(12, ge=1, le=1000)
-    adapter: bool = Field(True, description="false: the plain tower, as before training")
+    adapter: bool = Field(True, description="false: the base encoder, as before training")
     folder: str = Field("", max_length=4096, description="only photographs in it, at any depth")
     after: str | None = Field(None, max_length=32, description="taken on this day or later, such as 2019-07-14 or 2019")
     before: str | None = Field(None, max_length=32, description="taken before this day")

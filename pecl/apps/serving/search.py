@@ -4,7 +4,7 @@
 
 `GET /search?query=pes&language=cs&top=12` gives the same answer.
 
-Without `language` the language is detected. `adapter: false` embeds with the plain tower, as before training.
+Without `language` the language is detected. `adapter: false` embeds with the base encoder, as before training.
 """
 
 import asyncio

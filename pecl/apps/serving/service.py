@@ -54,7 +54,7 @@ class Metrics:
         self.open_requests = Gauge("pecl_open_requests", "Requests being worked on", registry=registry)
         self.passes = sizes("pecl_pass_inputs", "Texts or pictures of a pass", ["kind"])
         self.pass_requests = sizes("pecl_pass_requests", "Requests of a pass", ["kind"])
-        languages = "Adapters in a pass of texts, the plain tower counted as one"
+        languages = "Adapters in a pass of texts, the base encoder counted as one"
         self.pass_languages = sizes("pecl_pass_languages", languages)
         self.pass_seconds = seconds("pecl_pass_seconds", "Seconds of a pass", ["kind"])
         self.tokens = Counter("pecl_tokens_total", "Tokens read", registry=registry)

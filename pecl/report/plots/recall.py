@@ -78,7 +78,7 @@ def _draw_before_and_after(row: _DrawnRow, size: float, names: dict[Method, str]
 def draw_gap_closed(group: Group, runs: list[TrainingResult], results: Sequence[Result]) -> Plot:
     """Draw gain / (English recall - zero-shot recall), in per cent, for each language and method.
 
-    English recall is the plain tower's, with English captions against the same gallery. A share is drawn if the gap
+    English recall is the base encoder's, with English captions against the same gallery. A share is drawn if the gap
     is larger than its noise: if its 95 % bootstrap interval over test items, paired, is above 0.
     """
     where = f"the gallery {group.gallery} of {group.dataset}"

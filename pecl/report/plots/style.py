@@ -182,7 +182,7 @@ def where_text(group: Group, candidates: Iterable[Candidate]) -> str:
 def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False) -> str:
     """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars.
 
-    With `plain` the plot shows scores of the plain tower, too.
+    With `plain` the plot shows scores of the base encoder, too.
     """
     seeds = seeds_text(seed for candidate in candidates for seed in candidate.seeds)
     some_have_one_seed = any(len(candidate.runs) == 1 for candidate in candidates)

@@ -91,11 +91,11 @@ def _curve_rows(candidates: Sequence[Candidate]) -> list[_CurveRow]:
 
 
 def score_curve(run: TrainingResult) -> Sequence[tuple[int, float]]:
-    """Return (step, score) of the score that selected a run's weights, the plain tower's first.
+    """Return (step, score) of the score that selected a run's weights, the base encoder's first.
 
     With `choose text` it is text-to-text recall of the held-out pairs, otherwise recall on the validation captions. The
-    latter curve lacks the plain tower's recall, which is added at step 0. The curve of a joint run is a mean over its
-    languages: the plain tower's recall in one of them is no part of it.
+    latter curve lacks the base encoder's recall, which is added at step 0. The curve of a joint run is a mean over its
+    languages: the base encoder's recall in one of them is no part of it.
     """
     recorded = run.curve.val_mean_recall_at_1
     if run.config.choose == "text" or run.config.joint is not None:
@@ -110,11 +110,11 @@ def _score(candidate: Candidate) -> str:
 def _caption(group: Group, candidates: Sequence[Candidate]) -> str:
     numbers = sorted({candidate.chosen_run.data.split["val"] for candidate in candidates})
     sizes = ", ".join(f"{number:,}" for number in numbers)
-    scores = f"Validation R@1: {group.metric} among the {sizes} validation captions, at step 0 the plain tower. "
+    scores = f"Validation R@1: {group.metric} among the {sizes} validation captions, at step 0 the base encoder. "
     if any(_score(candidate) == _TEXT_SCORE for candidate in candidates):
         scores += "Held-out text R@1: text-to-text recall of held-out pairs, at step 0 the start. "
     if any(candidate.config.joint is not None for candidate in candidates):
-        scores += "Loss and scores of languages that were trained jointly: their mean, without the plain tower. "
+        scores += "Loss and scores of languages that were trained jointly: their mean, without the base encoder. "
     return (
         "Loss: mean over the steps since the previous evaluation. "
         f"{scores}"

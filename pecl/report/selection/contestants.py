@@ -1,4 +1,4 @@
-"""Contestants of a comparison: methods with names that state all in which they differ, and the plain tower."""
+"""Contestants of a comparison: methods with names that state all in which they differ, and the base encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ _ALWAYS_NAMED = ("adapter", "engine")  # fields that all names state if any two 
 
 @dataclass
 class Contestant:
-    """A method, or the plain tower, with its values in each language.
+    """A method, or the base encoder, with its values in each language.
 
     Attributes:
-        is_plain: whether it is the plain tower, which has no seeds.
+        is_plain: whether it is the base encoder, which has no seeds.
         hits: hits of each seed and test item, (seeds, items), after training.
         validation: the validation score that the candidate was chosen by.
         runs: the runs of the hits, by seed.
@@ -42,7 +42,7 @@ class Contestant:
             self.passed_over[language] = [_passed_over_text(candidate)]
 
     def add_plain(self, candidate: Candidate) -> None:
-        """Add the plain tower in the language of a candidate."""
+        """Add the base encoder in the language of a candidate."""
         first = candidate.runs[0]
         self.hits[candidate.language] = first.hits("zero_shot")[None]
         self.validation[candidate.language] = first.recall("val", "zero_shot")
@@ -50,7 +50,7 @@ class Contestant:
 
     @property
     def seed_counts(self) -> set[int]:
-        """Numbers of seeds of its languages; empty for the plain tower."""
+        """Numbers of seeds of its languages; empty for the base encoder."""
         return set() if self.is_plain else {len(runs) for runs in self.runs.values()}
 
 
@@ -59,7 +59,7 @@ class Contestants:
     """The contestants among results that were measured alike, by name.
 
     Attributes:
-        single: methods that differ in more than what validation chooses, by full name, and the plain tower.
+        single: methods that differ in more than what validation chooses, by full name, and the base encoder.
         choices: short names, such as `method1` -> full names. In each language it is one of them: that with the most
             seeds, and among equals that with the best validation score.
         by_name: all of them.

@@ -15,7 +15,7 @@ FEW_SHOT = "few-shot"
 ALL_PAIRS = "full-data"
 DISTILLED = "distilled"
 KINDS = (FEW_SHOT, ALL_PAIRS, DISTILLED)
-ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> the plain tower
+ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> the base encoder
 
 # Value of `choose` -> its word in a label, and its meaning
 CHOICES = {

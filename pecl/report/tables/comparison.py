@@ -83,7 +83,7 @@ class _Comparison:
         return [*self.first.runs[language], *self.second.runs[language]]
 
     def is_over_seeds(self, language: str) -> bool:
-        """Return whether the variance over seeds is known: each has several, or is the plain tower, which has none."""
+        """Return whether the variance over seeds is known: each has several, or is the base encoder, which has none."""
         counts = [len(side.runs[language]) for side in (self.first, self.second) if not side.is_plain]
         return bool(counts) and min(counts) > 1
 

@@ -40,11 +40,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class _Condition:
-    """The scores of one row: of the plain tower, or of a route."""
+    """The scores of one row: of the base encoder, or of a route."""
 
     name: str
     hits: Mapping[str, np.ndarray]  # language -> hits (N,) of the test items, whose mean is its score
-    zero_shot: str | None = None  # name of the condition whose gap a route closes; None for the plain tower
+    zero_shot: str | None = None  # name of the condition whose gap a route closes; None for the base encoder
 
 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
@@ -81,7 +81,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
-    """Return a row per text and arithmetic of evaluations of the plain tower; None for fewer than two languages."""
+    """Return a row per text and arithmetic of evaluations of the base encoder; None for fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
     rows: list[Row] = []
     references: dict[str, Result | None] = {}
@@ -121,7 +121,7 @@ def _of_complete_languages(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
-    """Return the conditions of candidates of one setting: the plain tower by test text, then the routes."""
+    """Return the conditions of candidates of one setting: the base encoder by test text, then the routes."""
     before: dict[str, dict[str, np.ndarray]] = {name: {} for name in ZERO_SHOT.values()}
     after: dict[str, dict[str, np.ndarray]] = {route: {} for route in ROUTES}
     zero_shot_of = {}
@@ -137,7 +137,7 @@ def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
 
 
 def _plain_conditions(results: Sequence[Result], arithmetic: str) -> list[_Condition]:
-    """Return a condition per test text of evaluations of the plain tower that has two languages or more."""
+    """Return a condition per test text of evaluations of the base encoder that has two languages or more."""
     by_text: dict[str, dict[str, np.ndarray]] = {}
     for result in results:
         name = ZERO_SHOT[result.data.query["test"]] + arithmetic

@@ -147,7 +147,7 @@ def _language_weights_and_id(result: Result) -> tuple[str, str, str]:
 
 
 def _weights_name(result: Result) -> str:
-    """Return the stem of the adapter file that was evaluated; empty for the plain tower."""
+    """Return the stem of the adapter file that was evaluated; empty for the base encoder."""
     return Path(result.config.weights).stem if result.config.weights else ""
 
 

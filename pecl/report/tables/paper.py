@@ -76,7 +76,7 @@ def _tables_of_setup(candidates: Sequence[Candidate], english_results: Sequence[
 
 
 def _scores_table(name: str, title: str, candidates: Sequence[Candidate]) -> Table:
-    """Return a row per test text of the plain tower, then one per route and setting."""
+    """Return a row per test text of the base encoder, then one per route and setting."""
     fields = varying(candidate.setting for candidate in candidates)
     ordered = sorted(candidates, key=_route_pairs_and_setting)
     lines = grouped(ordered, lambda candidate: (candidate.route, *_fields_of(candidate, fields)))

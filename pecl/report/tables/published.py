@@ -20,8 +20,8 @@ def read_published() -> dict[str, Any]:
 def published_table(results: Sequence[Result]) -> Table:
     """Return the published scores, each followed by ours of the same towers; scores of our other towers come last.
 
-    Only evaluations of the plain tower on the same data set and gallery are used, with target captions as the test text
-    and the published metric; fields without a run stay empty.
+    Only evaluations of the base encoder on the same data set and gallery are used, with target captions as the test
+    text and the published metric; fields without a run stay empty.
     """
     published = read_published()
     used = [result for result in results if _is_comparable(result, published)]

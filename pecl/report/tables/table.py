@@ -107,7 +107,7 @@ class Table:
         remarks: further sentences of the note.
         best: (index of a row, name of a column) of the best of comparable scores.
         setup: settings that its trainings share in addition to the group, unlike other tables of the group.
-        references: those of `results` that give only a score of the plain tower, which depends on no seed.
+        references: those of `results` that give only a score of the base encoder, which depends on no seed.
         resampled: what its intervals resample, and how often.
         footnotes: sentences that stay below the table; those of `remarks` move into a heading that tables share.
     """

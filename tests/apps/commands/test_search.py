@@ -55,7 +55,7 @@ def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
     )
     document = json.loads(printed(capsys, "search", indexed, "!!!", "--json").out)
     assert (document["language"], document["confidence"], document["adapter"]) == (None, 0, "none")
-    sentence = "language: not detected: no word of the text identifies a language; adapter: none (the plain tower); "
+    sentence = "language: not detected: no word of the text identifies a language; adapter: none (the base encoder); "
     assert document["note"].startswith(sentence)
 
 
@@ -135,4 +135,4 @@ def test_words_may_follow_a_flag(indexed, capsys):
 def test_the_language_none_is_the_plain_tower(indexed, capsys):
     document = json.loads(printed(capsys, "search", indexed, "pes", "--language", "none", "--json").out)
     assert (document["language"], document["adapter"]) == (None, "none")
-    assert document["note"].startswith("adapter: none (the plain tower)")
+    assert document["note"].startswith("adapter: none (the base encoder)")

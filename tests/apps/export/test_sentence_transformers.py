@@ -39,7 +39,7 @@ def embedded_by_slot(tower, file):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """The plain towers, the towers of German, only German as an adapter."""
+    """The base encoders, the towers of German, only German as an adapter."""
     root = tmp_path_factory.mktemp("exports")
     tower, image, files = text_tower(), image_tower(), write_adapters(root)
     export_towers(tower, image, root / "plain")

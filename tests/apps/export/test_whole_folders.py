@@ -37,7 +37,7 @@ ONNX = {"onnx": f"export onnx TARGET --int8 --adapter {ADAPTER}"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An adapter of each form, a plain tower to refer to, results with an adapter, and a published folder."""
+    """An adapter of each form, a base encoder to refer to, results with an adapter, and a published folder."""
     root = tmp_path_factory.mktemp("sources")
     write_adapters(root, "lora")
     with pytest.MonkeyPatch.context() as patch:

@@ -60,7 +60,7 @@ def test_an_adapter_is_loaded_used_and_unloaded(client):
     assert client.post("/v1/load_adapter", json={"file": "x1.safetensors"}).json()["adapter"] == "bottleneck"
     assert client.post("/v1/load_adapter", json={"file": "de.safetensors", "name": "de-AT"}).status_code == 200
     assert names(client) == ["tiny", "tiny:de", "tiny:es", "tiny:x1", "tiny:de-AT"]
-    for model, status in (("tiny", 400), ("tiny:sv", 404)):  # the plain tower stays
+    for model, status in (("tiny", 400), ("tiny:sv", 404)):  # the base encoder stays
         assert client.post("/v1/unload_adapter", json={"model": model}).status_code == status
 
 

@@ -179,7 +179,7 @@ def test_no_figure_gives_the_score_of_one_method_to_another():
 
 
 def test_a_curve_and_its_ring_are_of_one_score():
-    """Recall on validation captions begins with the plain tower's; that of text has its own start."""
+    """Recall on validation captions begins with the base encoder's; that of text has its own start."""
     by_text = changed(
         train(4, 9, choose="text", language="fr"),
         {"curve.val_mean_recall@1": [[0, 0.7], [5, 0.9], [10, 0.8]], "best_step": 5},
