@@ -240,8 +240,8 @@ def draw_pairs() -> Plot:
     """Draw R@1 of each recipe over the pairs that it needs."""
     caption = (
         "Gain in mean R@1 of both directions over the base encoder on 900 photographs, mean of Czech, German and "
-        "French and of three seeds, over the pairs of texts that a recipe needs. Lines join a recipe's numbers of pairs. "
-        "Bars are 95 % intervals by a bootstrap over languages, seeds and photographs."
+        "French and of three seeds, over the pairs of texts that a recipe needs. Lines join a recipe's numbers of "
+        "pairs. Bars are 95 % intervals by a bootstrap over languages, seeds and photographs."
     )
     figure, (axis,) = panels(4.2, caption, columns=1, width=5.5)
     sizes = [0, *sorted(CAPTIONS)]

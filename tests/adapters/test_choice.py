@@ -46,7 +46,7 @@ def dutch(tmp_path):
     ("profile", "language", "reason"),
     [
         ("mini", "en", "the base encoder was trained on English"),
-        ("mini", "fi", "none is known for Finnish (fi); adapters are known for cs, de, jp"),
+        ("mini", "fi", "there is none for Finnish (fi); there are adapters for cs, de, jp"),
         ("paper", "cs", "no adapter is known"),
     ],
 )
