@@ -5,8 +5,8 @@
                                                 and draw img/languages
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and
-best weights). For a language trained with another data set it holds two evaluations, of the plain
-tower and of the shipped adapter. An evaluation replaces the training's own measurement.
+best weights). For a language trained with another data set it holds two evaluations, of the base
+encoder and of the shipped adapter. An evaluation replaces the training's own measurement.
 `results/language_budgets.json` holds trainings of the same languages with adapters of several sizes
 (`tools/languages_budgets.py`).
 """

@@ -292,8 +292,8 @@ class AdapterBank:
             exactly: whether texts are embedded as they were typed, see `read`.
 
         Raises:
-            ConfigError: `plain_weight` is outside [0, 1], a language is neither in the bank nor embedded by the plain
-                tower, or there are not as many languages as texts.
+            ConfigError: `plain_weight` is outside [0, 1], a language is neither in the bank nor embedded by the base
+                encoder, or there are not as many languages as texts.
             DataError: `texts` is neither a text nor several.
         """
         if not 0 <= plain_weight <= 1:

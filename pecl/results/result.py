@@ -2,8 +2,8 @@
 
 A run has one JSON (schema 1). It has the fields of `TrainingResult`, `EvaluationResult` or `UnfinishedRun` under their
 names, and `sha256`, its `digest`; `ranks` are those of the test items, for intervals.
-Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the plain
-tower. Next to it lie `adapters/<name>.safetensors` and the files of `folder`: the manifest of its split, and the
+Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the base
+encoder. Next to it lie `adapters/<name>.safetensors` and the files of `folder`: the manifest of its split, and the
 retrieved items.
 """
 

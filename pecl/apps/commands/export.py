@@ -42,8 +42,8 @@ def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
 
     Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and images go through
-    their own towers. With --adapter-only the folder holds only the adapter, and names the folder of the plain
-    tower, --base, which is loaded with it.
+    their own towers. With --adapter-only the folder holds only the adapter, and names the folder of the base
+    encoder, --base, which is loaded with it.
     """
     from pecl.apps.export.sentence_transformers import export_adapter, export_towers
 

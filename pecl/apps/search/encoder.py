@@ -1,7 +1,7 @@
 """`embed_queries`: the embeddings of queries; and `QueryEncoder`, which loads what they need.
 
-The text tower is loaded once. It embeds texts with the adapter of their language, or as the plain
-tower if there is no such adapter. See `pecl.adapters.choice` for the rule.
+The text tower is loaded once. It embeds texts with the adapter of their language, or as the base
+encoder if there is no such adapter. See `pecl.adapters.choice` for the rule.
 """
 
 from __future__ import annotations
