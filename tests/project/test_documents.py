@@ -49,7 +49,7 @@ ELSEWHERE = {
     "curl -s http://127.0.0.1:8000/search": "tests/apps/serving/test_docs.py",
 }  # how commands begin that another test runs as the page has them
 # They write for every other package; train five grids; draw all plots and the page
-SLOW = ("docs/exports.md", "docs/results.md", "docs/reports.md")
+SLOW = ("docs/exports.md", "docs/tools.md", "docs/evaluation.md", "docs/results.md", "docs/reports.md")
 LONGEST = 15  # most minutes of a block that a slow test runs; longer blocks are only parsed
 ADAPTERS = ("cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
 
