@@ -113,7 +113,7 @@ def _fixed_revision(config: TranslationConfig) -> str:
 
 
 def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
-    arguments = {} if Path(config.model).is_dir() else {"revision": revision}
+    arguments: dict[str, Any] = {} if Path(config.model).is_dir() else {"revision": revision}
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.model, **arguments)
         model, loading = AutoModelForSeq2SeqLM.from_pretrained(

@@ -117,7 +117,7 @@ class _Preprocess:
     def __init__(self, folder: Path) -> None:
         weights.read_json(folder / "preprocessor_config.json")  # its errors are one sentence
         try:
-            self.processor = transformers.AutoImageProcessor.from_pretrained(
+            self.processor: Any = transformers.AutoImageProcessor.from_pretrained(
                 folder, backend="pil", local_files_only=True
             )
         except (OSError, ValueError, TypeError) as error:
