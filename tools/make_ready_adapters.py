@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marked import ROOT, without_local_folders
+from marked import ROOT, keep, without_local_folders
 
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.packed import pack
@@ -31,7 +30,7 @@ from pecl.data.registry import DATASETS, is_read
 from pecl.errors import not_none
 from pecl.experiment.distil import distil_config, fall, run_together
 from pecl.experiment.loading import TrainingDataCache
-from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
+from pecl.files import read_tensors, sha256_file, write_tensors, write_text
 from pecl.files.digests import with_digest
 from pecl.language.languages import ENGLISH, language_code
 from pecl.report.selection.groups import intervals
@@ -78,12 +77,11 @@ def training_of(config: ExperimentConfig) -> str:
     return replace(config, text=",".join(f"{source.name}@{source.weight:g}" for source in sources)).run_id()
 
 
-def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
+def train(config: ExperimentConfig, out: Path, folder: Path) -> str:
     """Train a language, keep its result, and write its adapter if it helps; return a sentence."""
     (result,) = trainings(run_together([config], TrainingDataCache()))
     verify(result)
-    keep_result(result, keep)
-    remove_older([result], keep)
+    keep_result(result, folder)
     problem = objection(result)
     if problem:
         return f"not shipped: {problem}"
@@ -131,22 +129,13 @@ def write_line(path: Path, document: dict[str, Any]) -> None:
 
 
 def keep_result(result: TrainingResult, folder: Path) -> None:
-    """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied.
+    """Keep a result in place of earlier ones of its language; adapter, split and retrieved captions are not kept.
 
     The copy names no adapter file, since that file is not kept.
     """
     kept = replace(result, adapter=replace(result.adapter, sha256=None))
-    write_json(folder / result.path.name, with_digest(without_local_folders(kept, OUT)), indent=None)
-    for split in (result.path.parent / "splits").glob("*.json"):
-        write_bytes(folder / "splits" / split.name, split.read_bytes())
-
-
-def remove_older(results: Sequence[TrainingResult], folder: Path) -> None:
-    """Remove the other kept results of these languages."""
-    kept = {result.config.language: result.path.name for result in results}
-    for other in collect([folder]):
-        if kept.get(other.config.language, other.path.name) != other.path.name:
-            other.path.unlink()
+    older = {other.run_id for other in collect([folder]) if other.config.language == result.config.language}
+    keep(folder, [without_local_folders(kept, OUT)], without=older)
 
 
 if __name__ == "__main__":

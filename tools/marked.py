@@ -1,21 +1,23 @@
 """Generated parts of documents, each between `<!-- NAME -->` and `<!-- end -->`.
 
-Shared by the scripts that generate them from results. Each script prints its parts, or writes them
-with `--write`.
+Shared by the programs that generate them from results. Each prints its parts, or writes them with `--write`. The kept
+results of a study are the lines of one file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pecl.files import write_text
-from pecl.results.result import Result, TrainingResult, collect, trainings
+from pecl.files import parse_json, read_regular, write_text
+from pecl.files.digests import with_digest
+from pecl.results.result import PACKED, Result, TrainingResult, collect, trainings
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "results" / "measured"
@@ -59,6 +61,19 @@ def trained(folder: str) -> list[TrainingResult]:
 def complete(folder: str) -> tuple[Result, ...]:
     """Return the complete results in a folder of the shipped results."""
     return tuple(collect([MEASURED / folder]))
+
+
+def keep(folder: Path, documents: Iterable[Mapping[str, Any]], without: Collection[str] = ()) -> None:
+    """Add results to the packed ones of a folder, one per line, sorted by run id; leave out run ids of `without`.
+
+    A result replaces an earlier one of the same run.
+    """
+    path = folder / PACKED
+    lines = read_regular(path).decode().splitlines() if path.exists() else []
+    kept = {document["run_id"]: document for document in map(parse_json, lines) if document["run_id"] not in without}
+    kept |= {document["run_id"]: with_digest(document) for document in documents}
+    rows = [json.dumps(kept[run_id], ensure_ascii=False, separators=(",", ":")) for run_id in sorted(kept)]
+    write_text(path, "".join(f"{row}\n" for row in rows))
 
 
 def without_local_folders(result: Result, out: str) -> dict[str, Any]:

@@ -16,7 +16,6 @@ and the recall of English are copied to `results/measured/comparison/<part>`.
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,18 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from marked import MEASURED, ROOT, without_local_folders
+from marked import MEASURED, ROOT, keep, without_local_folders
 
 import pecl
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import ExperimentConfig, make_config, read_yaml
-from pecl.errors import not_none
 from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.towers import towers_of
 from pecl.files import load_json, write_json
-from pecl.files.digests import with_digest
 from pecl.results.result import TrainingResult, collect, trainings
 from pecl.retrieval.evaluator import RetrievalEvaluator
 
@@ -184,8 +181,6 @@ def publish(method: Method) -> None:
     folder, out = RUNS / method.part, COMPARISON / method.part
     results = {run.run_id: run for run in trainings(collect([folder]))}
     scores = scores_of(method, results)
-    shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
-
     path_of_rates = out / "rates.json"
     rates = load_json(path_of_rates) if path_of_rates.is_file() else {}
     rates[key_of(method)] = {code: {f"{rate:g}": s for rate, s in scores[code].items()} for code in LANGUAGES}
@@ -196,9 +191,7 @@ def publish(method: Method) -> None:
         for code in LANGUAGES
         for seed in SEEDS
     ]
-    for run in chosen:
-        document = without_local_folders(run, f"results/methods/{method.part}")
-        write_json(out / not_none(run.path, "path").name, with_digest(document))
+    keep(out, [without_local_folders(run, f"results/methods/{method.part}") for run in chosen])
     measure_english(chosen, out / "english.json", method.precision)
 
 

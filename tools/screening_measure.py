@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from typing import Any
 
 import screening
 import torch
-from marked import MEASURED, without_local_folders
+from marked import MEASURED, keep, without_local_folders
 
 from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.formats.files import load_adapter_file
@@ -37,12 +36,11 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import make_config
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import PeclError, not_none
+from pecl.errors import PeclError
 from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.towers import towers_of
 from pecl.files import load_json, write_json
-from pecl.files.digests import with_digest
 from pecl.machine import process_peak_mb
 from pecl.results.result import Result, collect_runs
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -66,22 +64,20 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
     Results and rates that are in `out` already count as well: runs may come from several machines.
     """
     results = {result.run_id: result for result in collect_runs([folder, out])}
-    shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
     seeds = screening.by_setting(results.values())
     path_of_rates = out / "rates.json"
     rates: dict[str, dict[str, Any]] = load_json(path_of_rates) if path_of_rates.is_file() else {}
     chosen: dict[str, Result] = {}
+    kept: dict[str, Result] = {}
+    passed_over: set[str] = set()  # run ids; some were chosen before another rate was tried
     for stage in screening.stages(*screening.table_of(folder)):
         runs = screening.runs_of(stage, results)
         if not runs:
             continue
         run = chosen_of(runs)
-        for result in runs.values():
-            path = not_none(result.path, "path")
-            if result is not run:  # it was chosen before another rate was tried
-                (out / path.name).unlink(missing_ok=True)
-        for result in [run] if run.status != "complete" else seeds[screening.setting_of(run)]:
-            _keep(result, out)
+        passed_over |= {result.run_id for result in runs.values() if result is not run}
+        of_seeds = [run] if run.status != "complete" else seeds[screening.setting_of(run)]
+        kept |= {result.run_id: result for result in of_seeds}
         if stage.language == screening.FIRST:
             chosen[stage.method.name] = run
         if stage.language == screening.FIRST or len(runs) > 1:
@@ -89,14 +85,9 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
             recorded |= {f"{rate:g}": _score(runs[rate]) for rate in runs}
             rates[stage.language][stage.method.name] = dict(sorted(recorded.items(), key=lambda item: float(item[0])))
     write_json(path_of_rates, rates)
+    documents = [without_local_folders(result, f"results/methods/{out.name}") for result in kept.values()]
+    keep(out, documents, without=passed_over)
     return chosen
-
-
-def _keep(result: Result, out: Path) -> None:
-    """Copy a result with the project's folder of results and no local folder."""
-    path = not_none(result.path, "path")
-    document = without_local_folders(result, f"results/methods/{out.name}")
-    write_json(out / path.name, with_digest(document))
 
 
 def _score(run: Result) -> dict[str, float] | None:

@@ -4,7 +4,7 @@ A run has one JSON (schema 1). It has the fields of `TrainingResult`, `Evaluatio
 names, and `sha256`, its `digest`; `ranks` are those of the test items, for intervals.
 Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the base
 encoder. Next to it lie `adapters/<name>.safetensors` and the files of `folder`: the manifest of its split, and the
-retrieved items.
+retrieved items. A file `results.jsonl` holds results of several runs, one per line: read, but not written here.
 """
 
 import re
@@ -18,7 +18,7 @@ from pydantic import Field, PlainSerializer, SkipValidation
 
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, WeightsError, not_none, not_the_adapter_of, one_line, unknown
-from pecl.files import check_sha256, load_json, write_json
+from pecl.files import check_sha256, load_json, parse_json, read_regular, write_json
 from pecl.files.digests import check_digest, with_digest
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
 from pecl.results import parts
@@ -30,6 +30,7 @@ Unfinished = Literal["failed", "interrupted", "pruned"]
 SCHEMA = 1
 OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unlike the training text
 STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
+PACKED = "results.jsonl"
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of files next to results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
@@ -372,14 +373,14 @@ def where(run: Run) -> str:
 def collect_runs(folders: Sequence[str | Path]) -> list[AnyRun]:
     """Return the runs below `folders`, which may also be result files, sorted by run id, each run once.
 
-    In a folder, only JSON files whose name ends in a run id are read. A complete result replaces an unfinished copy.
+    In a folder, only `results.jsonl` and JSON files whose name ends in a run id are read. A complete result replaces an
+    unfinished copy.
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
     runs: dict[str, AnyRun] = {}
-    for path in _result_files(folders):
-        run = read_run(path)
+    for run in _read_runs(folders):
         earlier = runs.setdefault(run.run_id, run)
         if not isinstance(run, Result):
             continue
@@ -388,7 +389,7 @@ def collect_runs(folders: Sequence[str | Path]) -> list[AnyRun]:
             runs[run.run_id] = run
         elif earlier.metrics != run.metrics:
             raise DataError(
-                f"{earlier.path} and {path} hold different results of run {run.run_id}; "
+                f"{earlier.path} and {run.path} hold different results of run {run.run_id}; "
                 "give only one of their folders, or delete the wrong one"
             )
 
@@ -405,6 +406,19 @@ def trainings(runs: Iterable[Run]) -> list[TrainingResult]:
     return [run for run in runs if isinstance(run, TrainingResult)]
 
 
+def _read_runs(folders: Sequence[str | Path]) -> Iterator[AnyRun]:
+    for path in _result_files(folders):
+        if path.suffix != ".jsonl":
+            yield read_run(path)
+            continue
+        for number, line in enumerate(read_regular(path).splitlines(), 1):
+            try:
+                document = parse_json(line)
+            except ValueError as error:
+                raise DamagedResultError(f"{path}, line {number} cannot be read ({error})") from error
+            yield run_from_json(document, path)
+
+
 def _result_files(folders: Sequence[str | Path]) -> Iterator[Path]:
     for folder in map(Path, folders):
         if not folder.exists():
@@ -412,8 +426,8 @@ def _result_files(folders: Sequence[str | Path]) -> Iterator[Path]:
         if folder.is_file():
             yield folder
             continue
-        for path in sorted(folder.rglob("*.json")):
+        for path in sorted([*folder.rglob("*.json"), *folder.rglob(PACKED)]):
             parents = path.relative_to(folder).parts
             is_beside = any(name.startswith(".") or name in (SPLITS, RETRIEVED) for name in parents)
-            if _FILE.fullmatch(path.stem) and not is_beside:
+            if (path.name == PACKED or _FILE.fullmatch(path.stem)) and not is_beside:
                 yield path

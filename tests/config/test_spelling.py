@@ -88,10 +88,10 @@ def test_the_default_rank_is_that_of_lora():
 def test_recorded_runs_are_found_under_their_run_ids():
     """The runs of configs/distill.yaml and full_data.yaml are older: they name the default rank."""
     count, others = 0, set()
-    for path in sorted((ROOT / "results" / "measured").rglob("*.json")):
-        document = json.loads(path.read_text("utf-8"))
-        if not isinstance(document, dict) or "run_id" not in document:
-            continue
+    packed = sorted((ROOT / "results" / "measured").rglob("results.jsonl"))
+    lines = [(path, line) for path in packed for line in path.read_text("utf-8").splitlines()]
+    for path, line in lines:
+        document = json.loads(line)
         count += 1
         config = make_config({**ExperimentConfig().to_dict(), **document["config"]})
         if config.run_id(document["kind"]) != document["run_id"]:

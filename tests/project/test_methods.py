@@ -12,6 +12,7 @@ from helpers.project import ROOT, tool
 from scipy import stats
 
 from pecl.config.recipes import RECIPES
+from pecl.results.result import collect
 
 FOLDER = ROOT / "results" / "measured" / "comparison"
 LANGUAGES = ("cs", "de", "fr")
@@ -23,8 +24,7 @@ def methods():
 
 
 def files(part):
-    documents = [json.loads(path.read_text("utf-8")) for path in sorted((FOLDER / part).glob("??-*.json"))]
-    return {document["run_id"]: document for document in documents}
+    return {run.run_id: run.to_json() for run in collect([FOLDER / part])}
 
 
 def cells():

@@ -10,6 +10,7 @@ from pecl.adapters import engines
 from pecl.adapters.spec import KINDS
 
 FOLDER = ROOT / "results" / "measured" / "methods" / "757-05-top-2"
+RESULTS = [json.loads(line) for line in (FOLDER / "results.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +52,13 @@ def test_the_frontier_has_the_methods_that_none_with_fewer_parameters_surpasses(
 
 def test_a_share_of_the_page_follows_from_the_ranks_in_its_file():
     page = (ROOT / "docs" / "screening.md").read_text("utf-8")
-    configs = {path: json.loads(path.read_text("utf-8"))["config"] for path in FOLDER.glob("sw-*.json")}
-    (path,) = (
-        path
-        for path, config in configs.items()
-        if (config.get("engine"), config["adapter"], config["rank"], config["seed"]) == ("peft", "lora", 19, 1)
+    (ranks,) = (
+        result["ranks"]["test"]
+        for result in RESULTS
+        for config in [result["config"]]
+        if (config.get("engine"), config["adapter"], config["rank"]) == ("peft", "lora", 19)
+        if (config["language"], config["seed"]) == ("sw", 1)
     )
-    ranks = json.loads(path.read_text("utf-8"))["ranks"]["test"]
 
     def recall(stage):
         directions = ranks[stage].values()
@@ -73,7 +74,6 @@ def test_a_share_of_the_page_follows_from_the_ranks_in_its_file():
 
 
 def test_no_method_is_much_larger_than_the_budget():
-    results = [json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*-*.json")]
-    trained = [result["adapter"] for result in results if result["status"] == "complete"]
+    trained = [result["adapter"] for result in RESULTS if result["status"] == "complete"]
     assert trained
     assert all(adapter["trainable"] <= 1.01 * 0.0005 * adapter["total"] for adapter in trained)

@@ -10,7 +10,7 @@ from helpers.report_results import both, changed, document, made, ranked, train
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
-from pecl.results.folder import read_manifest, read_retrieved, write_retrieved
+from pecl.results.folder import read_retrieved, write_retrieved
 from pecl.results.result import (
     EvaluationResult,
     Result,
@@ -26,9 +26,7 @@ from pecl.results.result import (
 )
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
-FOLDERS = sorted({path.parent for path in MEASURED.rglob("*.json")})
-BY_FOLDER = [sorted(folder.glob(f"*-{'?' * 16}.json")) for folder in FOLDERS]  # the names end with the run id
-RECORDED = [paths[0] for paths in BY_FOLDER if paths]
+RECORDED = sorted(MEASURED.rglob("results.jsonl"))
 
 
 def full():
@@ -114,17 +112,35 @@ def test_what_a_complete_result_needs_must_be_in_its_file():
     assert run_from_json(plain).adapter is None
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
 def test_recorded_results_are_read_and_written_without_loss(path):
-    before = json.loads(path.read_text("utf-8"))
-    before.pop("sha256", None)  # of the file, not of the result
-    result = read_result(path)
+    before = json.loads(path.read_text("utf-8").partition("\n")[0])
+    (result,) = (run for run in collect([path]) if run.run_id == before["run_id"])
+    before.pop("sha256")  # of the file, not of the result
     after = json.loads(json.dumps(result.to_json()))
     assert dict(leaves(after)) == dict(leaves(before))
     assert run_from_json(after) == result
-    assert path.stem == result.name
     assert result.config.run_id(result.kind) == result.run_id
-    assert (read_manifest(result) is None) == (result.kind == "evaluate")
+
+
+def test_lines_of_a_packed_file_are_results_and_a_damaged_one_is_named(tmp_path):
+    ids = ["a" * 16, "b" * 16]
+    one, two = (write_result(tmp_path / run_id, run_from_json({**full(), "run_id": run_id})) for run_id in ids)
+    lines = [json.dumps(json.loads(path.read_text("utf-8"))) for path in (one, two)]
+    packed = tmp_path / "study" / "results.jsonl"
+    packed.parent.mkdir()
+    packed.write_text("\n".join(lines) + "\n")
+    write_result(packed.parent, read_result(one))  # the same run in a file of its own counts once
+    found = collect([packed.parent])
+    assert found == [read_result(one), read_result(two)] == collect([packed])
+    assert {run.folder for run in found} == {packed.parent}
+
+    packed.write_text(f"{lines[0]}\n{lines[1][:-9]}\n")
+    with pytest.raises(DataError, match=r"results\.jsonl, line 2 cannot be read"):
+        collect([packed])
+    packed.write_text(lines[0].replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(DataError, match=r"results\.jsonl is damaged: its content does not match its checksum"):
+        collect([packed])
 
 
 @pytest.mark.parametrize(
