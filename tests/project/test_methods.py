@@ -24,7 +24,8 @@ def methods():
 
 
 def files(part):
-    return {run.run_id: run.to_json() for run in collect([FOLDER / part])}
+    folder = FOLDER / part
+    return {run.run_id: run.to_json() for run in collect([folder])} if folder.is_dir() else {}
 
 
 def cells():

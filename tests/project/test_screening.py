@@ -68,7 +68,7 @@ def test_a_share_of_the_page_follows_from_the_ranks_in_its_file():
     shares = page[page.index("<!-- shares -->") : page.index("<!-- recall -->")]
     recalls = page[page.index("<!-- recall -->") : page.index("<!-- seeds -->")]
     (row,) = (line for line in shares.splitlines() if line.startswith("| PEFT's `lora:r=19` |"))
-    assert f" | {(after - before) / (1 - before):.2f} [" in row
+    assert f" | {100 * (after - before) / (1 - before):.0f} [" in row
     (row,) = (line for line in recalls.splitlines() if line.startswith("| PEFT's `lora:r=19` |"))
     assert row.startswith(f"| PEFT's `lora:r=19` | {after:.3f} |")
 
