@@ -24,7 +24,7 @@ def check_training_fields(config: ExperimentConfig) -> None:
 def check_evaluation_fields(config: ExperimentConfig) -> None:
     """Raise ConfigError for an evaluation whose fields exclude each other."""
     if config.image_embeddings is None and config.image_paths is not None:
-        raise ConfigError("expected image_embeddings with it", field="image_paths")
+        raise ConfigError(f"expected {setting('image_embeddings')} with it", field="image_paths")
     if config.image_embeddings is not None and config.gallery != "images":
         raise ConfigError(f"expected the gallery images with it, got {config.gallery}", field="image_embeddings")
 

@@ -47,7 +47,11 @@ def test_a_stalled_file_is_tried_again(server):
     ("fault", "reason", "requests"),
     [
         (status(500), "HTTP 500 .*3 attempts", 3),
-        (status(429, Retry_After="100000"), "HTTP 429 .* asks to wait 100,000 seconds; run the same command then", 1),
+        (
+            status(429, Retry_After="100000"),
+            "HTTP 429 .* asks for a wait of 100,000 seconds; run the same",
+            1,
+        ),
         (wrong(b"sign in"), "wrong content", 3),
         (status(302, Location="file:///etc/hostname"), "HTTP 302", 1),
     ],

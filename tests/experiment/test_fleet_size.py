@@ -149,7 +149,7 @@ def test_a_run_goes_on_from_a_state_of_its_own_number_alone(small, tmp_path, cap
         train(config)
     with interrupted_after(2):
         train(replace(config, threads=HERE))
-    said = f"was interrupted with --threads {MORE} and has {HERE} now"
+    said = f"was interrupted with {MORE} threads and has {HERE} now"
     assert said in caplog.text
     assert len(list((Path(small["out"]) / ".state").iterdir())) == 2
     caplog.clear()

@@ -79,9 +79,9 @@ def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows
     [
         (lambda rows, paths: write_npy(rows[1:], paths[1:]), "got 0 and 1 of "),
         (lambda rows, paths: write_parquet(rows, range(len(rows))), "got 0 and 1 of "),
-        (lambda rows, paths: {"paths": "paths.txt"}, "image_paths: expected image_embeddings with it"),
+        (lambda rows, paths: {"paths": "paths.txt"}, "pecl: --paths: expected --embeddings with it"),
         (lambda rows, paths: write_npy(rows, paths) | {"gallery": "english"}, "expected the gallery images with it"),
-        (lambda rows, paths: {"embeddings": write_npy(rows, paths)["embeddings"]}, "expected --paths FILE with an arr"),
+        (lambda rows, paths: {"embeddings": write_npy(rows, paths)["embeddings"]}, "expected --paths with an array"),
     ],
 )
 def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, rows, change, sentence, capsys):
@@ -93,7 +93,7 @@ def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, row
 
 
 def test_only_plain_evaluations_take_them(small, rows, capsys):
-    with pytest.raises(ConfigError, match="expected neither in a training"):
+    with pytest.raises(ConfigError, match="image_embeddings: expected none in a training"):
         train({**small, **fields(write_npy(*rows))})
     with pytest.raises(ConfigError, match="weights: expected none"):
         train({**small, "weights": "a.safetensors"})

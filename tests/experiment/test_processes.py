@@ -84,8 +84,8 @@ def test_a_killed_process_ends_the_others_in_one_sentence(small, tmp_path):
     ("first", "second", "sentence"),
     [
         ([], ["--lr=0.5"], "pecl: lr: expected one value in all processes, got 0.01 in process 0 and 0.5 in process 1"),
-        ([], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
-        (["--device=cuda"], ["--device=cuda"], "pecl: device: expected a GPU for each process"),
+        ([], ["--lr=x"], 'pecl: --lr: expected a number >= 0, got "x"'),
+        (["--device=cuda"], ["--device=cuda"], "pecl: --device: expected a GPU for each process"),
     ],
 )
 def test_what_is_wrong_in_several_processes_is_one_sentence(small, monkeypatch, tmp_path, first, second, sentence):

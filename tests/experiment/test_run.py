@@ -89,7 +89,7 @@ def test_an_evaluation_is_of_the_plain_tower_unless_an_adapter_is_named_and_says
     values = {**small, "profile": "mini"}
     plain, *others = (evaluate({**values, "weights": weights}) for weights in (None, "de", "mini:de", str(path)))
     assert (
-        "de: adapter: none (the base encoder; --adapter mini:de evaluates the adapter of this language)" in caplog.text
+        "de: adapter: none (the base encoder; weights='mini:de' evaluates the adapter of this language)" in caplog.text
     )
     assert caplog.text.count("de: adapter: mini:de") == 3
     assert plain.config.weights is None

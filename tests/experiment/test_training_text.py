@@ -165,6 +165,6 @@ def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out(
 
 @pytest.mark.parametrize(("pairs", "captions", "held_out"), [(9, 9, None), (10, 10, 10), (40, 4, None)])
 def test_too_few_pairs_to_hold_out_are_refused(pairs, captions, held_out):
-    said = f"hold out {held_out or 1}: {pairs} of {captions} .*; add pairs or {'lower' if held_out else 'set'} --held"
+    said = f"hold out {held_out or 1}: {pairs} of {captions} .*; add pairs or {'lower' if held_out else 'set'} held_out"
     with pytest.raises(DataError, match=said):
         hold_out(made([(f"Satz {i}", f"caption {i % captions}") for i in range(pairs)]), held_out, None)

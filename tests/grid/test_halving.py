@@ -395,7 +395,7 @@ def test_the_command_refuses_in_one_sentence(small, capsys):
     assert main(["grid", *flags({**small, "lr": "1e-2,1e-3", "fleet": 1, "halving": 3})]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "pecl: halving: expected runs of a fleet that differ only in alignment, alignment_weight, anchor, image_weight "
-        "or lr, got none that compete"
+        "pecl: --halving: expected runs of a fleet that differ only in alignment, alignment_weight, anchor, "
+        "image_weight or lr, got none that compete"
     )
     assert not os.path.exists(small["out"])

@@ -293,7 +293,7 @@ def test_a_fleet_is_divided_where_it_does_not_fit_and_one_that_was_asked_for_is_
     values = {**small, "seed": "1,2,3", "out": f"{small['out']}-asked"}
     assert main(["grid", *flags(values), "--fleet", "3"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said == "pecl: fleet: expected at most 2, which fit into the memory here, or auto, got 3"
+    assert said == "pecl: --fleet: expected at most 2, which fit into the memory here, or auto, got 3"
     assert not Path(values["out"]).exists()
 
 

@@ -45,7 +45,7 @@ def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, m
         read_result(path)
     assert str(path) in str(error.value)
     assert find_run(config) is None
-    assert "it counts as not run" in caplog.text
+    assert "it is treated as not run" in caplog.text
     assert complete_result(config, lambda _: DATA) is None
     with pytest.raises(DataError, match=message):
         collect([config.out])

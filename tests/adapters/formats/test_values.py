@@ -50,7 +50,7 @@ def test_files_of_every_format(damaged, tmp_path):
 
 @pytest.mark.parametrize(
     ("tokens", "message"),
-    [(lambda own: own.flip(0), "numbers that fall"), (lambda own: own.float(), "holds float32, expected int32")],
+    [(lambda own: own.flip(0), "holds descending numbers"), (lambda own: own.float(), "holds float32, expected int32")],
 )
 def test_token_ids_are_rising_whole_numbers(tokens, message):
     tower = tower_of("xlm-roberta", torch.float32)

@@ -36,7 +36,7 @@ WRONG = (
     ("adalora:r=4", "adalora: unknown option 'r'.*init_r"),
     ("vera+lora", "expected one of PEFT's methods, such as lora, got vera and lora"),
     ("head", "expected one of PEFT's methods, such as lora, got none"),
-    ("vera+bottleneck", "got bottleneck: use --engine pecl"),
+    ("vera+bottleneck", "got bottleneck: use engine='pecl'"),
     ("vera+head+head", "expected each part once, got head twice"),
     ("trainable_tokens+word_embeddings", "trainable_tokens and word_embeddings exclude each other"),
     ("trainable_tokens:tokens=0", "tokens: expected a whole number >= 1, got 0"),
@@ -47,7 +47,7 @@ WRONG = (
     ("lora:init_lora_weights=eva", "lora: init_lora_weights: expected .* need no data, such as pissa, got eva"),
     ("lora:init_lora_weights=corda", "need no data, such as pissa, got corda"),
     ("pvera:sample_at_inference=true", "pvera: sample_at_inference: expected false"),
-    ("xlora", "xlora mixes .*: use --engine peft --adapter lora"),
+    ("xlora", "xlora mixes .*: use engine='peft' adapter='lora'"),
 )
 
 

@@ -88,7 +88,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path):
     before = sorted(tmp_path.iterdir())
     with pytest.raises(OutputError, match="exists already"):
         export_towers(tower, image, tmp_path / "plain")
-    with pytest.raises(WeightsError, match="choose two of one width"):
+    with pytest.raises(WeightsError, match="choose a text_model and an image_model of one width"):
         export_towers(tower, image_tower(dim=9), tmp_path / "x")
     other = text_tower()
     other.head = torch.nn.Sequential(other.head, torch.nn.Softplus())

@@ -138,9 +138,9 @@ def test_a_collection_of_another_program_is_searched_by_its_named_vector(pecl, c
     ("words", "sentence"),
     [
         (["photos"], "expected image, text, got none"),
-        (["plain", "--vector", "image"], "expected no --vector: its vector has no name, got image"),
+        (["plain", "--vector", "image"], "--vector: collection 'plain' of qdrant"),
         (["long"], "expected vectors of length 1 with the distance Dot, got lengths from 3 to 3"),
-        (["narrow"], "expected one vector of width 8, as mini gives, got width 5: choose the --profile"),
+        (["narrow"], "expected one vector of width 8, as mini gives, got width 5: choose the profile"),
         (["far"], "expected the distance Cosine or Dot, got Euclid"),
         (["many"], "got several for each image"),
         (["empty"], "expected images, got no point"),

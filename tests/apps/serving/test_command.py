@@ -113,9 +113,9 @@ WRONG = {
     "--max-waiting 1": "waiting: expected a whole number >= 2048, got 1",
     "--window 2": "window: expected",
     "--device nothing": "device: expected",
-    "--api-key-file FOLDER/none": "api_key_file: cannot read",
-    "--api-key-file FOLDER/short": "api_key_file: expected one line of 16 to 512",
-    "--adapters-dir FOLDER/none": "adapters_dir: expected a folder, got",
+    "--api-key-file FOLDER/none": "pecl: --api-key-file: cannot read",
+    "--api-key-file FOLDER/short": "pecl: --api-key-file: expected one line of 16 to 512",
+    "--adapters-dir FOLDER/none": "pecl: --adapters-dir: expected a folder, got",
     "--index FOLDER": "there is no index of it: make one with `pecl index",
     "--index FOLDER/damaged": "pecl-index.sqlite",
     "--index ALBUM --profile siglip2-b16": "--profile: expected mini, with which the index of .* got siglip2-b16",
@@ -123,8 +123,8 @@ WRONG = {
     "--adapter none FOLDER/cs.safetensors": "adapter: expected none or adapters, got both",
     "--adapter FOLDER/cs.safetensors FOLDER/twice/cs.safetensors": "adapter: expected one per language",
     "--adapter FOLDER/short": "short",
-    "--text-model ./none": r"there is no folder \./none: expected the folder of a checkpoint \(--text-model PATH\)",
-    "--image-model ./none": r"there is no folder \./none: expected the folder of a checkpoint \(--image-model PATH\)",
+    "--text-model ./none": r"--text-model: there is no folder \./none: expected the folder of a checkpoint",
+    "--image-model ./none": r"--image-model: there is no folder \./none: expected the folder of a checkpoint",
     "--immich-model LABSE-Vit-L-14": "--immich-model: expected --immich-upstream with it",
     "--immich-upstream http://immich:3003": "immich does not list the text tower mini: expected a --profile such as",
     "--immich-upstream http://immich:3003 --profile siglip2-b16 --immich-model ViT-B-16-SigLIP2": "did you mean",
@@ -173,7 +173,7 @@ def test_a_key_and_a_log_reach_the_server(served, tmp_path, caplog, capsys):
     assert "can use it: --api-key-file sets a key" in caplog.text
     caplog.clear()
     assert run(f"serve --port 0 --api-key-file {tmp_path}/none") == 2
-    assert "api_key_file: cannot read" in capsys.readouterr().err
+    assert "pecl: --api-key-file: cannot read" in capsys.readouterr().err
     assert "answers" not in caplog.text  # no port was opened
 
 

@@ -291,7 +291,7 @@ def test_a_server_without_an_index_says_so():
     with client_of(make_service()) as client:
         answer = client.post("/search", json={"query": "a"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_index")
-        assert "--index" in answer.json()["error"]["message"]
+        assert "started without an index" in answer.json()["error"]["message"]
         assert client.get(f"/thumbnails/{'0' * 32}").status_code == 404
         assert client.get("/search").json()["photographs"] == 0
 

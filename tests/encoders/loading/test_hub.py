@@ -51,9 +51,9 @@ def test_the_cached_copy_serves_where_the_hub_is_gone(published, caplog, monkeyp
     published.refusals[MODEL] = published.refusals["base/model"] = (503, "")
     assert load(MODEL).encode_text(TEXTS).equal(expected)
     load(MODEL)
-    said = [one.getMessage() for one in caplog.records if "cannot ask" in one.getMessage()]
+    said = [one.getMessage() for one in caplog.records if "cannot reach" in one.getMessage()]
     assert len(said) == len(set(said)) == 2  # one sentence for each of the two repositories
-    assert said[0].startswith(f"cannot ask {published.url} for {MODEL}")
+    assert said[0].startswith(f"cannot reach {published.url} for {MODEL}")
     caplog.clear()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert load(MODEL).encode_text(TEXTS).equal(expected)
@@ -74,7 +74,7 @@ GATED = (
         (MODEL, (500, ""), r"cannot fetch M-CLIP/.* from http://127.0.0.1:\d+ \(.*\): copy models--M-CLIP--XLM-"),
         ("~no-such-user/tower", None, "there is no folder ~no-such-user/tower"),
         ("a" * 300, None, "is neither a folder nor a model id"),
-        ("xlm roberta", None, r"'xlm roberta' is neither a folder nor a model id \(--text-model PATH\)"),
+        ("xlm roberta", None, r"text_model: 'xlm roberta' is neither a folder nor a model id"),
     ],
 )
 def test_refusals(hub, name, refusal, message):

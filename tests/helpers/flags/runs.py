@@ -6,6 +6,7 @@ from helpers.report_results import evaluate, train
 from pecl.adapters.choice import AdapterChoice
 from pecl.config import make_config
 from pecl.grid import GridOutcome
+from pecl.grid.launchers.worker import Inline
 from pecl.results.command import EVALUATE_FLAGS
 
 TRAINED, EVALUATED = train(4, 6), evaluate(9, language="en")
@@ -77,7 +78,7 @@ EVALUATE = Table(
 
 GRID = Table(
     "grid",
-    {"run_grid": GridOutcome([TRAINED]), "plan_grid": [], "collect": [TRAINED], "make_launcher": None},
+    {"run_grid": GridOutcome([TRAINED]), "plan_grid": [], "collect": [TRAINED], "make_launcher": Inline()},
     together=rows_of_fields("run_grid.configs.0"),
     rows=[
         *rows_of_forms("run_grid.configs.0"),

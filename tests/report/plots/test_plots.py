@@ -35,7 +35,7 @@ def test_every_plot_that_has_its_data_is_drawn(drawing):
     names = {plot.name.split("-captions")[0].split("-no-")[0] for plot in drawing.plots}
     assert names >= {"parameters", "shots", "heat-map"}
     assert set(drawing.not_drawn) == {"gap-closed"}
-    assert "--language en" in drawing.not_drawn["gap-closed"]
+    assert "train with language='en'" in drawing.not_drawn["gap-closed"]
 
 
 def test_nothing_is_cut_off_at_the_edges_and_no_letter_is_tiny(drawing):
