@@ -21,12 +21,11 @@ FLAGS = (
     cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the base encoder)", dest="weights"),
     cli.path(
         "--embeddings",
-        "image embeddings from another program, in place of the image tower: .npy (with --paths), parquet, or a folder "
-        "of clip-retrieval; rows are matched by the names of the image files",
+        "image embeddings from another program, in place of the image tower: a parquet file with the columns id and "
+        "embedding, or a folder of such files; rows are matched by the names of the image files",
         "FILE",
         dest="image_embeddings",
     ),
-    cli.path("--paths", "text file with one path per line, for the rows of an array", "FILE", dest="image_paths"),
     cli.argument(
         "--all-pairs",
         "also test the pairs that trained the adapter or chose its weights (default: only others)",

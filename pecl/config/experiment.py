@@ -214,15 +214,9 @@ class ExperimentConfig:
     )
     image_embeddings: str | None = _option(
         None,
-        "image embeddings by another program, in place of the image tower: .npy, parquet or a folder",
+        "image embeddings by another program, in place of the image tower: parquet, or a folder of it",
         Role.EVALUATION | Role.COMMAS | Role.LATER,
         flag=False,  # `pecl evaluate` calls it --embeddings
-    )
-    image_paths: str | None = _option(
-        None,
-        "file with the path of each row of an array of image embeddings",
-        Role.EVALUATION | Role.COMMAS | Role.LATER,
-        flag=False,  # `pecl evaluate` calls it --paths
     )
     all_pairs: bool = _option(
         False,

@@ -23,8 +23,6 @@ def check_training_fields(config: ExperimentConfig) -> None:
 
 def check_evaluation_fields(config: ExperimentConfig) -> None:
     """Raise ConfigError for an evaluation whose fields exclude each other."""
-    if config.image_embeddings is None and config.image_paths is not None:
-        raise ConfigError(f"expected {setting('image_embeddings')} with it", field="image_paths")
     if config.image_embeddings is not None and config.gallery != "images":
         raise ConfigError(f"expected the gallery images with it, got {config.gallery}", field="image_embeddings")
 
@@ -57,9 +55,8 @@ def _recipe_problems(config: ExperimentConfig) -> Iterator[ConfigError]:
 def _evaluation_field_problems(config: ExperimentConfig) -> Iterator[ConfigError]:
     if config.weights is not None:
         yield ConfigError("expected none, since training starts from the base encoder: leave it out", field="weights")
-    if config.image_embeddings is not None or config.image_paths is not None:
-        field = "image_paths" if config.image_embeddings is None else "image_embeddings"
-        yield ConfigError("expected none in a training: only evaluations use it", field=field)
+    if config.image_embeddings is not None:
+        yield ConfigError("expected none in a training: only evaluations use it", field="image_embeddings")
     if config.all_pairs:
         yield ConfigError("expected none in a training: it tests only its test part", field="all_pairs")
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pecl.errors import DataError
-from pecl.files.columns import ArrowColumn, blocks_of, read_column, write_column
+from pecl.files.columns import ArrowColumn, as_rows, blocks_of, read_column, write_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -176,11 +176,6 @@ def as_arrow(batch: torch.Tensor) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(flat, batch.shape[1])
 
 
-def as_rows(values: pa.ChunkedArray) -> list[np.ndarray]:
-    """Return a column of lists of D float32 as arrays (n, D), without copies."""
-    return [chunk.flatten().to_numpy().reshape(-1, values.type.list_size) for chunk in values.chunks]
-
-
 def _parts(path: Path) -> list[np.ndarray]:
     import pyarrow as pa
 
@@ -188,13 +183,4 @@ def _parts(path: Path) -> list[np.ndarray]:
     if not pa.types.is_fixed_size_list(values.type) or values.type.value_type != pa.float32():
         raise DataError(f"{path}: expected embeddings, lists of D float32, got a column of {values.type}")
 
-    start = 0
-    for chunk in values.chunks:
-        if chunk.null_count or chunk.flatten().null_count:  # `as_rows` would leave the row out
-            row = next(i for i, numbers in enumerate(chunk) if not numbers.is_valid or numbers.values.null_count)
-            raise DataError(
-                f"{path}: expected {values.type.list_size} numbers in each row, row {start + row} lacks some"
-            )
-        start += len(chunk)
-
-    return as_rows(values)
+    return as_rows(values, path)

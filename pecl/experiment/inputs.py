@@ -191,7 +191,7 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
     if config.image_embeddings is None:
         return inputs
 
-    inputs = replace(inputs, rows=ImageRows(config.image_embeddings, config.image_paths))
+    inputs = replace(inputs, rows=ImageRows(config.image_embeddings))
     row_numbers(inputs)  # raises an error for an image without a row
     return inputs
 

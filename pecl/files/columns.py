@@ -1,4 +1,4 @@
-"""Columns on disk: texts, lists of token ids or embeddings, in Arrow files that are memory-mapped.
+"""Columns on disk: texts, lists of token ids or embeddings, in Arrow files that are memory-mapped, or in parquet.
 
 A value takes memory only while it is used. A column of texts stays in memory up to `IN_MEMORY` bytes. A longer one lies
 in an unnamed file in the cache folder, which disappears with the process.
@@ -17,7 +17,7 @@ import numpy as np
 
 from pecl.errors import DataError, OutputError, one_line
 from pecl.files.paths import default_cache_dir
-from pecl.files.reading import open_regular
+from pecl.files.reading import check_regular, open_regular
 from pecl.files.writing import write_stream
 
 if TYPE_CHECKING:  # pyarrow takes a tenth of a second, and most commands need none
@@ -170,6 +170,48 @@ def read_column(path: str | Path, kind: str) -> pa.ChunkedArray:
         raise DataError(f"{path}: expected an Arrow file of {kind} ({one_line(error)})") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_parquet(path: Path, *names: str) -> list[pa.ChunkedArray]:
+    """Return columns of a parquet file and check its checksums, if it has any; raise DataError for another file."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        check_regular(path)
+        table = parquet.read_table(path, columns=list(names), page_checksum_verification=True)
+        return [table.column(name) for name in names]
+    except (OSError, ValueError, KeyError, ArrowException) as error:
+        raise DataError(f"{path}: expected parquet with the columns {', '.join(names)} ({one_line(error)})") from error
+
+
+def as_rows(values: pa.ChunkedArray, path: Path) -> list[np.ndarray]:
+    """Return a column of N embeddings as arrays (n, D), one per chunk, without copies.
+
+    Raises:
+        DataError: the column of the file `path` does not hold lists of D floats, or a number is missing.
+    """
+    import pyarrow as pa
+
+    is_fixed = pa.types.is_fixed_size_list(values.type)
+    is_list = is_fixed or pa.types.is_list(values.type) or pa.types.is_large_list(values.type)
+    if len(values) and not (is_list and pa.types.is_floating(values.type.value_type)):
+        raise DataError(f"{path}: expected embeddings, lists of floats, got a column of {values.type}")
+
+    width = values.type.list_size if is_fixed else next((len(row) for row in values if row.is_valid), 0)
+    rows: list[np.ndarray] = []
+    start = 0
+    for chunk in values.chunks if is_list else []:
+        numbers = chunk.flatten()
+        is_whole = is_fixed or bool((np.diff(chunk.offsets.to_numpy()) == width).all())
+        if chunk.null_count or numbers.null_count or not is_whole:
+            is_wrong = (not row.is_valid or row.values.null_count or len(row) != width for row in chunk)
+            row = start + list(map(bool, is_wrong)).index(True)
+            raise DataError(f"{path}: expected {width} numbers in each row, row {row} differs")
+        if is_fixed or len(chunk):
+            rows.append(numbers.to_numpy().reshape(len(chunk), width))
+        start += len(chunk)
+
+    return rows
 
 
 def _table(file: Any) -> pa.Table:

@@ -1,8 +1,6 @@
 """`ImageRows`: embeddings of images that another program has computed with the same image tower.
 
-They lie in an array (`.npy`) with a text file of paths, in a parquet file with the columns `id` and `embedding` or a
-folder of such files, or in a folder of clip-retrieval: `img_emb/*.npy`, and `metadata/*.parquet` with the column
-`image_path`.
+They lie in a parquet file with the columns `id`, the path of an image, and `embedding`, or in a folder of such files.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pecl.errors import ConfigError, DataError, one_line, setting
-from pecl.files import check_regular, read_regular
+from pecl.errors import DataError
+from pecl.files.columns import as_rows, read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,35 +30,20 @@ class Nearest(NamedTuple):
 
 
 class ImageRows:
-    """Embeddings of N images; `paths` is a text file with the path of each row of an array, and None for other forms.
+    """Embeddings of N images, in a parquet file or a folder of them.
 
     Raises:
-        ConfigError: an array lacks `paths`, or another form has them.
         DataError: a file is missing or damaged, or the numbers of rows and paths differ.
     """
 
-    def __init__(self, embeddings: str | Path, paths: str | Path | None = None) -> None:
+    def __init__(self, embeddings: str | Path) -> None:
         self.source = Path(embeddings)
-        is_array = self.source.suffix == ".npy"
-        if is_array != (paths is not None):
-            paths_setting = setting("image_paths")
-            expected = f"{paths_setting} with an array" if is_array else f"no {paths_setting}: it names its images"
-            raise ConfigError(f"{self.source}: expected {expected}", field="image_embeddings")
         self.paths: list[str] = []
         self.parts: list[np.ndarray] = []
-
-        files = sorted(self.source.glob("*.parquet")) if self.source.is_dir() else [self.source]
-        if paths is not None:
-            self.parts = [read_array(self.source)]
-            self.paths = read_names(Path(paths))
-        elif files:
-            for path in files:
-                ids, rows = read_columns(path, "id", "embedding")
-                self.paths += _texts(ids)
-                if len(rows):
-                    self.parts.append(_stacked(path, rows))
-        else:
-            self._read_folder()
+        for path in sorted(self.source.glob("*.parquet")) if self.source.is_dir() else [self.source]:
+            ids, rows = read_parquet(path, "id", "embedding")
+            self.paths += _texts(ids)
+            self.parts += as_rows(rows, path)
 
         count = sum(map(len, self.parts))
         if count != len(self.paths) or not count:
@@ -133,57 +116,7 @@ class ImageRows:
                 yield first + start, np.asarray(part[start : start + _BLOCK], dtype=np.float32)
             first += len(part)
 
-    def _read_folder(self) -> None:
-        arrays, tables = (
-            sorted(self.source.glob(pattern), key=lambda path: (len(path.name), path.name))  # part 10 after part 9
-            for pattern in ("img_emb/*.npy", "metadata/*.parquet")
-        )
-        if not arrays or len(arrays) != len(tables):
-            raise DataError(
-                f"{self.source}: expected a folder of clip-retrieval, as many img_emb/*.npy as metadata/*.parquet, got "
-                f"{len(arrays)} and {len(tables)}"
-            )
-        self.parts = [read_array(path) for path in arrays]
-        self.paths = [name for table in tables for name in _texts(read_columns(table, "image_path")[0])]
-
 
 def _texts(names: pa.ChunkedArray) -> list[str]:
     """Return names, also numbers, as texts; a missing name is left out, so that the number of names shows it."""
     return [str(name) for name in names.drop_null().to_pylist()]
-
-
-def _stacked(path: Path, rows: pa.ChunkedArray) -> np.ndarray:
-    try:
-        return np.stack(rows.to_numpy())
-    except ValueError as error:  # lists of several lengths, or a missing one
-        raise DataError(f"{path}: expected embeddings of one length ({one_line(error)})") from error
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Return a memory-mapped array `.npy`; raise DataError for another file."""
-    try:
-        check_regular(path)
-        return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected an array of NumPy ({one_line(error)})") from error
-
-
-def read_names(path: Path) -> list[str]:
-    """Return the lines of a text file, the names of rows; raise DataError for another file."""
-    try:
-        lines = read_regular(path).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-        return lines if lines[-1] else lines[:-1]  # `splitlines` would cut a name at a form feed, too
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
-
-
-def read_columns(path: Path, *names: str) -> list[pa.ChunkedArray]:
-    """Return columns of a parquet file and check its checksums, if it has any; raise DataError for another file."""
-    from pyarrow import ArrowException, parquet
-
-    try:
-        check_regular(path)
-        table = parquet.read_table(path, columns=list(names), page_checksum_verification=True)
-        return [table.column(name) for name in names]
-    except (OSError, ValueError, KeyError, ArrowException) as error:
-        raise DataError(f"{path}: expected parquet with the columns {', '.join(names)} ({one_line(error)})") from error

@@ -13,7 +13,6 @@ FLAG_NAMES = {
     "weights": "adapter",
     "plugin": "plugin",
     "image_embeddings": "embeddings",
-    "image_paths": "paths",
     "all_pairs": "all-pairs",
 }
 

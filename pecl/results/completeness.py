@@ -19,7 +19,7 @@ from pecl.results.result import Run, TrainingResult
 
 logger = logging.getLogger(__name__)
 
-_FIELDS = ("start", "weights", "text_model", "image_model", "image_embeddings", "image_paths")
+_FIELDS = ("start", "weights", "text_model", "image_model", "image_embeddings")
 _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 
 

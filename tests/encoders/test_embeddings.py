@@ -57,7 +57,7 @@ def test_a_file_that_lacks_a_number_is_refused(tmp_path, row):
     """The rows after one that is missing would have the numbers before theirs."""
     kind = pa.list_(pa.float32(), 2)
     write_column(tmp_path / "rows", kind, [pa.array([[1.0, 2.0]], kind), pa.array([[3.0, 4.0], row], kind)])
-    with pytest.raises(DataError, match="rows: expected 2 numbers in each row, row 2 lacks some"):
+    with pytest.raises(DataError, match="rows: expected 2 numbers in each row, row 2 differs"):
         Embeddings(tmp_path / "rows")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.folders import flags
-from helpers.image_rows import write_clip_retrieval, write_npy, write_parquet
+from helpers.image_rows import write_parquet, write_parquet_folder
 from helpers.small_experiment import tiny_towers, use_towers
 
 from pecl import load_dataset
@@ -38,7 +38,7 @@ def fields(written):
     return {f"image_{name}": path for name, path in written.items()}
 
 
-@pytest.mark.parametrize("write", [write_npy, write_parquet, write_clip_retrieval])
+@pytest.mark.parametrize("write", [write_parquet, write_parquet_folder])
 def test_recall_is_that_of_the_images_and_the_result_names_the_file(small, rows, write):
     values = {name: small[name] for name in ("dataset", "language", "out")}
     own, other = evaluate(values), evaluate({**values, "seed": 3, **fields(write(*rows))})
@@ -49,8 +49,8 @@ def test_recall_is_that_of_the_images_and_the_result_names_the_file(small, rows,
     assert other.run_id != own.run_id
     assert other.towers.image != own.towers.image
     written = read_result(other.path)
-    if write is write_clip_retrieval:
-        assert written.towers.image.name == "embeddings found"
+    if write is write_parquet_folder:
+        assert written.towers.image.name == "embeddings embedded"
         assert written.data.files["image_embeddings"] == written.towers.image.fingerprint
     else:
         files = {
@@ -63,9 +63,9 @@ def test_recall_is_that_of_the_images_and_the_result_names_the_file(small, rows,
 def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows, capsys):
     use_towers(image=lambda: pytest.fail("the image tower was loaded"))
     drawn = F.normalize(torch.randn(rows[0].shape), dim=1).numpy()
-    write_npy(drawn, rows[1])
+    write_parquet(drawn, rows[1])
     command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--out", small["out"], "--json"]
-    assert main([*command, "--embeddings", "images.npy", "--paths", "paths.txt"]) == 0
+    assert main([*command, "--embeddings", "images.parquet"]) == 0
     (document,) = json.loads(capsys.readouterr().out)
     captions = load_dataset(small["dataset"], "de")
     texts = tiny_towers().text.encode_text(captions.target).numpy()
@@ -77,11 +77,12 @@ def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda rows, paths: write_npy(rows[1:], paths[1:]), "got 0 and 1 of "),
+        (lambda rows, paths: write_parquet(rows[1:], paths[1:]), "got 0 and 1 of "),
         (lambda rows, paths: write_parquet(rows, range(len(rows))), "got 0 and 1 of "),
-        (lambda rows, paths: {"paths": "paths.txt"}, "pecl: --paths: expected --embeddings with it"),
-        (lambda rows, paths: write_npy(rows, paths) | {"gallery": "english"}, "expected the gallery images with it"),
-        (lambda rows, paths: {"embeddings": write_npy(rows, paths)["embeddings"]}, "expected --paths with an array"),
+        (
+            lambda rows, paths: write_parquet(rows, paths) | {"gallery": "english"},
+            "expected the gallery images with it",
+        ),
     ],
 )
 def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, rows, change, sentence, capsys):
@@ -94,13 +95,13 @@ def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, row
 
 def test_only_plain_evaluations_take_them(small, rows, capsys):
     with pytest.raises(ConfigError, match="image_embeddings: expected none in a training"):
-        train({**small, **fields(write_npy(*rows))})
+        train({**small, **fields(write_parquet(*rows))})
     with pytest.raises(ConfigError, match="weights: expected none"):
         train({**small, "weights": "a.safetensors"})
-    command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--embeddings", "images.npy"]
-    assert main([*command, "--paths", "paths.txt", "--correct-hubs"]) == 2
+    command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--embeddings", "images.parquet"]
+    assert main([*command, "--correct-hubs"]) == 2
     assert "--correct-hubs: expected no --embeddings with it" in capsys.readouterr().err
-    assert main([*command, "--paths", "paths.txt", "--dry-run"]) == 0
+    assert main([*command, "--dry-run"]) == 0
     capsys.readouterr()
-    assert main([*command, "--paths", "paths.txt", "--out", small["out"]]) == 0
+    assert main([*command, "--out", small["out"]]) == 0
     assert "mean R@1" in capsys.readouterr().out

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from pecl.apps.bulk.job import Embedder, EmbedJob, text_items
-from pecl.apps.bulk.shards import ARRAY, shards_of, write_array
+from pecl.apps.bulk.shards import shards_of
 from pecl.config.plugins import load_plugins, loaded_plugins
 from pecl.encoders.batches import as_texts
-from pecl.errors import ConfigError, DataError, OutputError, PeclError, RunError, install
-from pecl.files import check_writable
+from pecl.errors import ConfigError, DataError, PeclError, RunError, install
 from pecl.machine import AUTO, FP32, gpus_needed, resolve_precision, running_ray
 
 
@@ -52,8 +50,7 @@ def embed(
 
     Args:
         source: a folder of images, a file of lines (.txt), a table, the name of a data set, or texts.
-        out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as
-            one array, with the names of its rows in `NAME.txt`; both are written at the end.
+        out: the folder, new or of the same job.
         kind: images or texts; by default images for a folder, else texts.
         language: language of the texts, which selects the adapter and, for towers such as NLLB's,
             the language token; by default German for a table or a data set, and none for a file of
@@ -94,18 +91,11 @@ def embed(
         towers={"profile": "mini", **towers},
         backend=backend,
     )
-    is_array = Path(out).suffix == ARRAY
-
     if ray_workers is None:
-        if is_array:
-            return _write_array(Embedder(job, items))
         return _write_shards(Embedder(job, items))
 
-    if items is not None or is_array:
-        actual = "texts" if items is not None else f"an array {out}"
-        raise ConfigError(
-            f"expected a source that other processes can open and a folder, got {actual}", field="ray_workers"
-        )
+    if items is not None:
+        raise ConfigError("expected a source that other processes can open, got texts", field="ray_workers")
 
     metadata = _on_ray(job, ray_workers)
     return Embedded(shards_of(out), int(metadata["rows"]), metadata)
@@ -117,24 +107,6 @@ def _write_shards(embedder: Embedder) -> Embedded:
         for shard in missing:
             embedder.write(shard, bar.update)
     return Embedded(shards_of(embedder.job.out), len(embedder.source), embedder.metadata)
-
-
-def _write_array(embedder: Embedder) -> Embedded:
-    path = Path(embedder.job.out)
-    rows = range(len(embedder.source))
-    check_writable(path.parent)
-    for file in (path, path.with_suffix(".txt")):
-        if file.exists():
-            raise OutputError(f"{file} exists already: choose another file, or delete it first")
-
-    names = embedder.source.ids(rows)
-    bad_names = [name for name in names if {"\n", "\r"} & set(name)]
-    if bad_names:
-        raise DataError(f"image {bad_names[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
-
-    with embedder.bar(embedder.shards) as bar:
-        embeddings = torch.cat(list(embedder.embed(rows, bar.update)))
-    return Embedded(write_array(path, names, embeddings), len(rows), embedder.metadata)
 
 
 class ShardWriter:

@@ -1,7 +1,6 @@
-"""Embeddings in files: a folder of parquet files with the columns `id` and `embedding`, or a NumPy array.
+"""Embeddings in files: a folder of parquet files with the columns `id` and `embedding`.
 
-A parquet file is whole or absent, and its metadata names tower, adapter, language, precision and
-source. An array, `NAME.npy`, has the names of its rows in `NAME.txt`.
+A file is whole or absent, and its metadata names tower, adapter, language, precision and source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from pecl.encoders.embeddings import as_arrow, as_rows
+from pecl.encoders.embeddings import as_arrow
 from pecl.errors import DataError, one_line
-from pecl.files import check_regular, write_stream, write_text
-from pecl.files.image_rows import read_array, read_columns, read_names
+from pecl.files import check_regular, write_stream
+from pecl.files.columns import as_rows, read_parquet
 
-ARRAY = ".npy"
 _ROWS = "rows"  # number of rows in all shards
 _HERE = "here"  # number of rows in a shard
 # metadata that are only names; the rest must be equal in all shards of a folder
@@ -77,31 +75,21 @@ def describe_difference(actual: Mapping[str, str], expected: Mapping[str, str]) 
 
 
 def open_embeddings(path: str | Path) -> torch.Tensor:
-    """Return the embeddings (N, D) float32 of a folder, or of an array `.npy`, that `pecl embed` wrote.
+    """Return the embeddings (N, D) float32 of a folder that `pecl embed` wrote.
 
     Raises:
         DataError: there are none, or they are incomplete or damaged, or of several commands.
     """
-    if Path(path).suffix == ARRAY:
-        return torch.from_numpy(np.array(read_array(Path(path))))
-    parts = [rows for values in _columns(path, "embedding") for rows in as_rows(values)]
+    parts = [rows for file, values in _columns(path, "embedding") for rows in as_rows(values, file)]
     return torch.from_numpy(np.concatenate(parts))
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Return the names of the rows of a folder, or of an array; raise as `open_embeddings`."""
-    if Path(path).suffix == ARRAY:
-        return read_names(Path(path).with_suffix(".txt"))
-    return [name for values in _columns(path, "id") for name in values.to_pylist()]
+    """Return the names of the rows of a folder; raise as `open_embeddings`."""
+    return [name for _, values in _columns(path, "id") for name in values.to_pylist()]
 
 
-def write_array(path: Path, ids: Sequence[str], embeddings: torch.Tensor) -> list[Path]:
-    """Write embeddings (N, D) float32 as an array, and their names next to it; return both paths."""
-    names = write_text(path.with_suffix(".txt"), "".join(f"{name}\n" for name in ids))
-    return [write_stream(path, lambda file: np.save(file, embeddings.numpy())), names]
-
-
-def _columns(folder: str | Path, name: str) -> list[Any]:
+def _columns(folder: str | Path, name: str) -> list[tuple[Path, Any]]:
     paths = shards_of(folder)
     if not paths:
         raise DataError(f"{folder} holds no embeddings: expected embeddings-00000.parquet and so on")
@@ -115,8 +103,8 @@ def _columns(folder: str | Path, name: str) -> list[Any]:
             )
 
     rows = int(metadata[0][_ROWS])
-    columns = [read_columns(path, name)[0] for path in paths]
-    written_rows = sum(map(len, columns))
+    columns = [(path, read_parquet(path, name)[0]) for path in paths]
+    written_rows = sum(len(values) for _, values in columns)
     if written_rows != rows:
         raise DataError(f"{folder} is not finished: {written_rows:,} of {rows:,} rows are there; run pecl embed again")
     return columns

@@ -15,7 +15,7 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 @cli.command(
     "pecl embed lines.txt --adapter de.safetensors --out embedded",
     cli.argument("source", "folder of images, file of lines (.txt), table, or data set"),
-    cli.path("--out", "folder to write, or a file NAME.npy", required=True),
+    cli.path("--out", "folder to write", required=True),
     cli.argument("--kind", "default: images for a folder, else texts", choices=KINDS),
     cli.argument("--column", "column with the texts of a table or data set", choices=COLUMNS, default="target"),
     cli.argument("--adapter", f"adapter for texts: {cli.ADAPTER_HELP} (default: that of --language)"),
@@ -32,7 +32,7 @@ def run(parsed: argparse.Namespace) -> None:
     """Embed images or texts into a folder of parquet files with the columns id and embedding.
 
     SOURCE is a folder of images, a file with one text per line, a table of captions, or a data set. The same command
-    resumes a killed one. --out NAME.npy writes a short list as one array, and the names of its rows to NAME.txt.
+    resumes a killed one.
     """
     values = {name: value for name, value in cli.config_values(parsed).items() if name in _FLAGS}
     # accept the source's languages

@@ -38,10 +38,9 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.path(
         "--embeddings",
         metavar="FILE",
-        help="in place of INDEX: embeddings that another program made with the image tower of --profile, as .npy (with "
-        "--paths), parquet, or a folder of clip-retrieval",
+        help="in place of INDEX: embeddings that another program made with the image tower of --profile, as a parquet "
+        "file with the columns id and embedding, or a folder of such files",
     ),
-    cli.path("--paths", "text file with one path per line, for the rows of an array", "FILE"),
     cli.argument("--engine", "qdrant: in place of INDEX, search in a --collection that another program made"),
     cli.argument("--collection", "collection of the server at --url, for --engine qdrant", metavar="NAME"),
     cli.argument("--vector", "vector of the images in --collection, if vectors have names", metavar="NAME"),
@@ -76,10 +75,8 @@ def run(parsed: argparse.Namespace) -> None:
     in_rows = _has_rows(parsed)
     words = [*([parsed.index] if parsed.index and in_rows else []), *parsed.text]
     parsed.text = " ".join(words) if words else None
-    if not in_rows and (parsed.index is None or parsed.paths or parsed.profile):
-        raise ConfigError(
-            "search: expected an INDEX, or --embeddings FILE (with --paths and --profile) or --collection NAME"
-        )
+    if not in_rows and (parsed.index is None or parsed.profile):
+        raise ConfigError("search: expected an INDEX, or --embeddings FILE (with --profile) or --collection NAME")
 
     _check(parsed)
     query = Query(
@@ -107,8 +104,8 @@ def _has_rows(parsed: argparse.Namespace) -> bool:
     if any(of_server) or parsed.vector is not None:
         if not (all(of_server) and parsed.url):
             raise ConfigError("search: expected --engine qdrant, --url URL and --collection NAME together")
-        if parsed.embeddings is not None or parsed.paths is not None:
-            raise ConfigError("--collection: expected neither --embeddings nor --paths with it")
+        if parsed.embeddings is not None:
+            raise ConfigError("--collection: expected no --embeddings with it")
     elif parsed.url is not None:
         raise ConfigError("--url: expected it only with --engine qdrant and --collection NAME")
 
@@ -199,7 +196,7 @@ def _search_rows(
     if parsed.collection is not None:
         rows = CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
     else:
-        rows = ImageRows(parsed.embeddings, parsed.paths)
+        rows = ImageRows(parsed.embeddings)
 
     with cli.threads_of(parsed):
         queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages(), _backend(parsed), FP32)

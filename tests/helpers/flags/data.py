@@ -117,7 +117,7 @@ EMBED = Table(
     rows=[
         ("source", "embed.source", "lines.txt"),
         ("source", "embed.language", None),  # lines have no language by default
-        ("--out rows.npy", "embed.out", "rows.npy"),
+        ("--out rows", "embed.out", "rows"),
         ("--kind images", "embed.kind", "images"),
         ("--column english", "embed.column", "english"),
         ("--adapter mini:cs", "embed.adapter", "mini:cs"),

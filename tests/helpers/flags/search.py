@@ -74,12 +74,11 @@ ENCODER = SimpleNamespace(
     embed=lambda *_: torch.ones(1, 8),
 )
 
-SEARCH_IN_AN_ARRAY = Table(
-    "search dog --embeddings rows.npy",
+SEARCH_IN_ROWS = Table(
+    "search dog --embeddings rows.parquet",
     {"ImageRows": ROWS, "pecl.apps.search.encoder.QueryEncoder": ENCODER},
     [
-        ("--embeddings other.npy", "ImageRows.embeddings", "other.npy"),
-        ("--paths paths.txt", "ImageRows.paths", "paths.txt"),
+        ("--embeddings other.parquet", "ImageRows.embeddings", "other.parquet"),
         ("--profile paper", "QueryEncoder.profile", "paper"),
         ("--adapter mini:cs", "QueryEncoder.adapters", ["mini:cs"]),
         ("--backend openvino", "QueryEncoder.backend", "openvino"),
