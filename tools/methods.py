@@ -201,7 +201,7 @@ def key_of(method: Method) -> str:
 
 
 def measure_english(runs: list[TrainingResult], path: Path, precision: str) -> None:
-    """Write R@1 of English captions through each adapter, all of one kind: run id -> a digit per photograph.
+    """Write R@1 of English captions through each adapter: run id -> a digit per photograph.
 
     The digit is the number of directions, 0 to 2, in which photograph and English caption find each other first.
     """
@@ -216,18 +216,15 @@ def measure_english(runs: list[TrainingResult], path: Path, precision: str) -> N
     token_ids = english.tokens("test")
     if plain not in measured:
         measured[plain] = hits_of(evaluator, tower.encode_token_ids(token_ids))
-    files = [load_adapter_file(run.adapter_path, tower) for run in pending]
-    if files:
-        adapter = attach(tower, files[0].configs, seeds=[1] * len(files))
-        for slot, file in enumerate(files):
-            adapter.choose(slot, [token_ids])
-            adapter.load_slot_state(slot, file.state)
-        with tower.caching([token_ids]):
-            for slot, run in enumerate(pending):
-                slots = torch.full((len(token_ids),), slot)
-                measured[run.run_id] = hits_of(evaluator, tower.encode_token_ids(token_ids, slots=slots))
-                write_json(path, measured)
-        adapter.remove()
+    with tower.caching([token_ids]):
+        for run in pending:
+            file = load_adapter_file(run.adapter_path, tower)
+            adapter = attach(tower, file.configs)
+            adapter.choose(0, [token_ids])
+            adapter.load_slot_state(0, file.state)
+            measured[run.run_id] = hits_of(evaluator, tower.encode_token_ids(token_ids))
+            adapter.remove()
+            write_json(path, measured)
     write_json(path, measured)
 
 
