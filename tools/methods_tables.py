@@ -136,14 +136,13 @@ def english_recall() -> float:
 
 def comparison_table(compared: Sequence[Row], base: Row, with_placement: bool = False) -> str:
     """Tabulate R@1 by language, the differences from `base`, and English."""
-    cells = [(row.label, code) for row in compared for code in LANGUAGES if row is not base]
     tests = {
-        (row.label, code): seeds_and_items(row.hits(code), base.hits(code)).p
+        (row.method, code): seeds_and_items(row.hits(code), base.hits(code)).p
         for row in compared
         for code in LANGUAGES
         if row is not base
     }
-    p_of = dict(zip(cells, holm([tests[cell] for cell in cells]), strict=True))
+    p_of = dict(zip(tests, holm(list(tests.values())), strict=True))
 
     body = []
     for row in compared if with_placement else sorted(compared, key=lambda row: -row.mean_recall):
@@ -155,7 +154,7 @@ def comparison_table(compared: Sequence[Row], base: Row, with_placement: bool = 
         else:
             low, high = interval_over_languages([Sides(row.hits(code), base.hits(code)) for code in LANGUAGES])
             fields.append(f"{row.mean_recall - base.mean_recall:+.3f} [{low:+.3f}, {high:+.3f}]")
-            fields.append(" ".join(p_text(p_of[row.label, code]) for code in LANGUAGES))
+            fields.append(" ".join(p_text(p_of[row.method, code]) for code in LANGUAGES))
         body.append([*fields, english_loss(row)])
     head = ["method", *(["placement"] if with_placement else []), "parameters", *LANGUAGES, "mean"]
     return table([*head, f"less {_base_name(base)} [95 %]", f"p ({', '.join(LANGUAGES)})", "English"], body)
