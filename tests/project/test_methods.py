@@ -101,10 +101,11 @@ def test_rows_of_the_main_table_follow_from_ranks(methods):
         assert float(fields[5]) == pytest.approx(np.mean([float(value) for value in fields[2:5]]), abs=1.5e-3)
 
 
-def test_differences_of_the_main_table_are_tested_as_by_scipy(methods):
+@pytest.mark.parametrize("part", ["main", "placement", "engines"])
+def test_differences_are_tested_as_by_scipy(methods, part):
     """The variances of photographs and of the seeds of both methods add up; scipy has Student's distribution."""
     tables = tool("methods_tables")
-    rows = tables.rows("main")
+    rows = tables.placement_rows() if part == "placement" else tables.rows(part)
     (base,) = (row for row in rows if row.method.name == methods.BASE)
     p_values = []
     for row in rows:
@@ -118,12 +119,13 @@ def test_differences_of_the_main_table_are_tested_as_by_scipy(methods):
             p_values.append(2 * stats.t.sf(abs(photographs.mean()) / variance**0.5, freedom))
 
     expected = multiple(p_values).tolist()
-    (column,) = (place for place, name in enumerate(head_of("main")) if name.startswith("p ("))
-    labels = [row.label for row in rows if row is not base]
-    for label, start in zip(labels, range(0, len(expected), 3), strict=True):
-        (fields,) = (fields for fields in map(cells_of, rows_of("main")) if fields[0] == label)
+    (column,) = (place for place, name in enumerate(head_of(part)) if name.startswith("p ("))
+    others = [row for row in rows if row is not base]
+    for row, start in zip(others, range(0, len(expected), 3), strict=True):
+        key = (row.label, row.method.placement) if part == "placement" else (row.label,)
+        (fields,) = (fields for fields in map(cells_of, rows_of(part)) if tuple(fields[: len(key)]) == key)
         said = [float(value.replace("<", "")) for value in fields[column].split()]
-        assert said == pytest.approx(np.maximum(expected[start : start + 3], 0.001), abs=6e-4), label
+        assert said == pytest.approx(np.maximum(expected[start : start + 3], 0.001), abs=6e-4), key
 
 
 def test_the_page_states_what_is_not_measured(methods):
