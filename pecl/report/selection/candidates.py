@@ -17,13 +17,21 @@ from pecl.report.selection.groups import BEST, Group, group_of, grouped
 from pecl.report.selection.methods import CHOICES, Method, method_of
 from pecl.results.result import Result, TrainingResult, where
 
-_STATED = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # the table's heading or the row states them
-_SETTING = [name for name in IDENTITY_DEFAULTS if name not in _STATED | fields_of(Role.SEARCHED) | {"all_pairs"}]
-_SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
-_LISTED = [name for name in IDENTITY_DEFAULTS if name not in _STATED | {"adapter", "lr", "alignment_weight"}]
-_HEADING = [name for name in IDENTITY_DEFAULTS if name in fields_of(Role.GROUP) - {"gallery"}]
-_REPEATED = fields_of(Role.REPEAT)
-_LATER = fields_of(Role.LATER)
+
+def _identity_fields(without: Role, *names: str) -> list[str]:
+    """Return the fields of a run's identity that have none of the roles `without`, except for `names`."""
+    left_out = fields_of(without)
+    return [name for name in IDENTITY_DEFAULTS if name not in left_out and name not in names]
+
+
+_STATED = Role.GROUP | Role.ROW | Role.REPEAT  # the table's heading or the row states these fields
+
+# The fields that ...
+_SETTING = _identity_fields(_STATED | Role.SEARCHED, "all_pairs")  # ... tell candidates of different rows apart
+_SETUP = _identity_fields(_STATED | Role.SEARCHED, "all_pairs", "adapter", "engine", "joint", "shots")  # ... tables
+_LISTED = _identity_fields(_STATED, "adapter", "lr", "alignment_weight")  # ... a list of runs names if they vary
+_REPEATED = fields_of(Role.REPEAT)  # ... the runs of one candidate differ in
+_LATER = fields_of(Role.LATER)  # ... raw rows state only with another value than their default
 
 Setting = tuple[tuple[str, Any], ...]
 
@@ -163,7 +171,7 @@ def differing_fields(results: Sequence[Result]) -> list[str]:
     """
     names = _LISTED
     if len({group_of(result) for result in results}) > 1:
-        names = _LISTED + _HEADING
+        names = _LISTED + [name for name in IDENTITY_DEFAULTS if name in fields_of(Role.GROUP) and name != "gallery"]
     return [name for name in names if len({str(getattr(result.config, name)) for result in results}) > 1]
 
 
