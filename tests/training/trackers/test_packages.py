@@ -5,7 +5,7 @@ import os
 import pytest
 from helpers.tracked import LAST_STEP, read_mlflow, read_trackio, read_wandb
 
-from pecl.config.choices import TRACKERS
+from pecl.training.trackers import TRACKERS
 
 RUN = "de-method1-0123456789abcdef"
 NAMES = {"mlflow": "m?x=1 %20#é", "wandb": "m?x=1 %20#/é:".replace("/", "\\") + "x" * 130, "trackio": "m?x=1 é"}
