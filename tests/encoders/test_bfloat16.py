@@ -9,6 +9,7 @@ from helpers.adapter_towers import TEXTS, batch_of, filled, tower_of
 from pecl.adapters.merge import merge_slot, second_tower
 from pecl.config import make_config
 from pecl.encoders import bfloat16
+from pecl.encoders.attention import sdpa
 from pecl.encoders.bfloat16 import Bfloat16Linear, check_bfloat16
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.store import store_of, text_embeddings
@@ -184,3 +185,23 @@ def test_the_mean_of_bfloat16_states_is_rounded_only_once():
     wide = states.double() * mask.unsqueeze(-1)
     expected = (wide.sum(1) / mask.sum(1, keepdim=True)).bfloat16()
     assert torch.equal(POOLINGS["mean"](states, mask), expected)
+
+
+@pytest.mark.parametrize("kind", ["none", "bool", "added"])
+@pytest.mark.parametrize("length", [12, 16, 17, 31])
+def test_padded_keys_change_no_attention(length, kind):
+    """The reference is the softmax in float64; keys of 12 and 31 tokens are padded where the processor gains."""
+    generator = torch.Generator().manual_seed(length)
+    query, key, value = (torch.randn(8, 2, length, 4, generator=generator).bfloat16() for _ in range(3))
+    visible = torch.arange(length) < torch.arange(8)[:, None] % length + 1  # (B, K)
+    visible = visible[:, None, None]
+    mask = {"none": None, "bool": visible, "added": torch.where(visible, 0.0, -torch.inf).bfloat16()}[kind]
+    with torch.inference_mode():
+        attended, _ = sdpa(torch.nn.Identity(), query, key, value, mask, scaling=0.5)
+
+    scores = 0.5 * query.double() @ key.double().mT
+    if kind != "none":
+        scores = scores.masked_fill(~visible, -torch.inf)
+    expected = (scores.softmax(-1) @ value.double()).transpose(1, 2)
+    assert attended.shape == expected.shape
+    assert torch.allclose(attended.double(), expected, atol=0.03)
