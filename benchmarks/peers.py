@@ -114,7 +114,7 @@ def by_timm() -> tuple[None, EmbedImages]:
 
 def openvino_core() -> Any:
     """Return OpenVINO's core, as pecl opens it: without reports of usage."""
-    from pecl.backends.openvino import core
+    from pecl.backends.openvino_graphs import core
 
     return core()
 

@@ -28,6 +28,7 @@ from pecl.errors import ConfigError, OutputError
 if importlib.util.find_spec("openvino") is None:  # an import here would start its reports of usage
     pytest.skip("openvino is not there", allow_module_level=True)
 from pecl.backends import openvino as backend
+from pecl.backends import openvino_graphs as graphs
 
 BACKENDS = ("torch", "openvino")
 SPEC = "layernorm+word_embeddings:rank=3"  # that of the shipped adapters
@@ -115,16 +116,16 @@ def graph(tmp_path, monkeypatch):
 
 
 def test_the_second_start_reads_the_cache(graph, monkeypatch):
-    monkeypatch.setattr(backend, "_convert", lambda *_: pytest.fail("it was converted again"))
+    monkeypatch.setattr(graphs, "_convert", lambda *_: pytest.fail("it was converted again"))
     set_backend(image_tower(), "openvino")
 
 
 @pytest.mark.parametrize("part", ["version of OpenVINO", "format"])
 def test_another_version_converts_again(graph, monkeypatch, part):
     if part == "format":
-        monkeypatch.setattr(backend, "FORMAT", backend.FORMAT + 1)
+        monkeypatch.setattr(graphs, "FORMAT", graphs.FORMAT + 1)
     else:
-        monkeypatch.setattr(backend._openvino(), "__version__", "2031.1.0-1-of-a-later-release")
+        monkeypatch.setattr(graphs.openvino(), "__version__", "2031.1.0-1-of-a-later-release")
     set_backend(image_tower(), "openvino")
     assert len({path.parent for path in graph.parent.glob("*/graph.xml")} - {graph}) == 1
 
@@ -136,7 +137,7 @@ def test_a_damaged_graph_is_converted_again(name, graph, monkeypatch, caplog):
     tower = image_tower()
     set_backend(tower, "openvino")
     assert f"dropping a damaged graph in {graph}" in caplog.text
-    monkeypatch.setattr(backend, "_convert", lambda *_: pytest.fail("it was converted a third time"))
+    monkeypatch.setattr(graphs, "_convert", lambda *_: pytest.fail("it was converted a third time"))
     set_backend(image_tower(), "openvino")
     torch.testing.assert_close(tower.encode_image(pictures()), image_tower().encode_image(pictures()))
 
