@@ -26,8 +26,7 @@ import torch
 from marked import MEASURED, ROOT, keep, without_local_folders
 
 import pecl
-from pecl.adapters.adapter import attach
-from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.formats.files import attached, load_adapter_file
 from pecl.config import ExperimentConfig, make_config, read_yaml
 from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import Inputs, read_evaluation
@@ -218,13 +217,8 @@ def measure_english(runs: list[TrainingResult], path: Path, precision: str) -> N
         measured[plain] = hits_of(evaluator, tower.encode_token_ids(token_ids))
     with tower.caching([token_ids]):
         for run in pending:
-            file = load_adapter_file(run.adapter_path, tower)
-            adapter = attach(tower, file.configs)
-            adapter.choose(0, [token_ids])
-            adapter.load_slot_state(0, file.state)
-            measured[run.run_id] = hits_of(evaluator, tower.encode_token_ids(token_ids))
-            adapter.remove()
-            write_json(path, measured)
+            with attached(load_adapter_file(run.adapter_path, tower), tower):
+                measured[run.run_id] = hits_of(evaluator, tower.encode_token_ids(token_ids))
     write_json(path, measured)
 
 

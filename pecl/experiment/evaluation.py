@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
+from pecl.adapters.formats.files import attached
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, setting
@@ -60,13 +60,9 @@ def evaluate(
             message = "%s was trained for %s and is evaluated on %s"
             logger.warning(message, file.path, file.language, config.language)
 
-        adapter = attach(towers.text, file.configs)
-        try:
-            adapter.load_slot_state(0, file.state)
+        with attached(file, towers.text) as adapter:
             evaluation = evaluator(embed_queries(adapter, 0, inputs.tokens("test")))
             description = describe_adapter(adapter, tower_size, file.path)
-        finally:
-            adapter.remove()
 
         # Record
         return record_evaluation(inputs, {"test": {"best": evaluation}}, description)

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from pecl.adapters.adapter import attach, check_finite
+from pecl.adapters.adapter import Adapter, attach, check_finite
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
 from pecl.adapters.formats.packed import CODES, LAYOUT, unpack
 from pecl.adapters.formats.peft import is_plain_lora, read_peft, write_peft
@@ -310,11 +310,18 @@ def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> Multi
 
     Raise WeightsError with the reason for a kind of adapter that cannot be merged.
     """
-    attached = attach(tower, adapter.configs)
-    try:
-        attached.load_slot_state(0, adapter.state)
-        merged = merge_slot(attached, 0)
-    finally:
-        attached.remove()
+    with attached(adapter, tower) as attached_adapter:
+        merged = merge_slot(attached_adapter, 0)
     merged.language = adapter.language
     return merged
+
+
+@contextmanager
+def attached(adapter: AdapterFile, tower: MultilingualTextEncoder) -> Iterator[Adapter]:
+    """Attach an adapter with its parameters in slot 0; it is removed at the end."""
+    attached_adapter = attach(tower, adapter.configs)
+    try:
+        attached_adapter.load_slot_state(0, adapter.state)
+        yield attached_adapter
+    finally:
+        attached_adapter.remove()
