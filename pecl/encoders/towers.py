@@ -131,29 +131,7 @@ def load_text_encoder(
     pooling: str | None = None,
     quick: bool = False,
 ) -> MultilingualTextEncoder:
-    """Load a text tower.
-
-    Args:
-        name_or_path: name of a pair, such as `mini` or `paper`, for its text tower; `mini-pooled`,
-            which is mini's without the linear layer; a hub id; or a local folder. Write `./mini`
-            for a folder with the name of a pair.
-        device: device of the weights.
-        dtype: type of the weights: float32, bfloat16 or float16.
-        max_length: longest sequence in tokens; by default 128, or the model's limit where that is
-            lower. Not for mini.
-        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` if
-            it has none. Not for mini.
-        quick: start faster: of the cached weights of mini, check the word embeddings only if the
-            time of their file has changed. For queries, not for numbers that are recorded.
-
-    Raises:
-        WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
-        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the model.
-
-    Example:
-        >>> pecl.load_text_encoder("mini").encode_text("ein Hund").shape
-        torch.Size([1, 256])
-    """
+    """Load a text tower in PyTorch. `pecl.load_text_encoder` documents arguments and errors."""
     check_device(device)
     keep_freed_memory()
 
@@ -177,23 +155,7 @@ def load_image_encoder(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> ImageEncoder:
-    """Load an image tower.
-
-    Args:
-        name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a
-            local folder; or `open_clip:<model>/<pretrained>`; `@<SHA-256>` after it checks the file
-            of weights. Write `./mini` for a folder with the name of a pair.
-        device: device of the weights.
-        dtype: type of the weights: float32, bfloat16 or float16.
-
-    Raises:
-        WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
-        ConfigError: no such device.
-
-    Example:
-        >>> pecl.load_image_encoder("mini").encode_image("dog.jpg").shape
-        torch.Size([1, 256])
-    """
+    """Load an image tower in PyTorch. `pecl.load_image_encoder` documents arguments and errors."""
     check_device(device)
     keep_freed_memory()
 
