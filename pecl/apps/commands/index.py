@@ -71,6 +71,8 @@ def _described(report: IndexReport) -> list[str]:
     if report.again:
         lines.append(f"photographs were embedded again: {report.again}")
     lines += [f"{report.folder}: {report.photographs} photographs ({', '.join(counts)})"]
+    if report.people or report.days:
+        lines.append(f"read the days of {report.days} photographs and the names of {report.people} people")
     if report.broken:
         lines.append(f"{report.broken} have metadata that cannot be read, whose words are not searched")
 

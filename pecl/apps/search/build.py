@@ -73,6 +73,9 @@ class IndexReport:
     described: int = 0
     # photographs with unreadable metadata; the words of their path are still searched
     broken: int = 0
+    # of the photographs whose words were read:
+    people: int = 0  # different names of people
+    days: int = 0  # photographs with a day
 
 
 def build_index(
@@ -128,7 +131,7 @@ def build_index(
                 before = None
             head = new_head(source.root, before.head if before else None, options)
             narrow(index_path)
-            return _Renewal(source, index_path, before, head, options).run()
+            return _Update(source, index_path, before, head, options).run()
     finally:
         with contextlib.suppress(OSError):
             index_path.rmdir()  # removes only an empty folder, into which nothing was written
@@ -147,7 +150,27 @@ def _find_photographs(root: Path) -> PhotographFolder:
     return source
 
 
-class _Renewal:
+@dataclass(frozen=True)
+class _Former:
+    """What the existing index holds; nothing if there is none, or it is rebuilt."""
+
+    head: Head | None
+    entries: dict[str, Entry]  # by name
+    unreadable: dict[str, Unreadable]  # by name
+    embeddings: dict[str, np.ndarray]  # (D,) each, by fingerprint
+
+
+def _former(catalogue: Catalogue | None) -> _Former:
+    if catalogue is None:
+        return _Former(None, {}, {}, {})
+
+    matrix = not_none(catalogue.matrix, "matrix")  # (N, D)
+    embeddings = {entry.fingerprint: row for entry, row in zip(catalogue.entries, matrix, strict=True)}
+    entries = {entry.name: entry for entry in catalogue.entries}
+    return _Former(catalogue.head, entries, catalogue.unreadable, embeddings)
+
+
+class _Update:
     """One update. `before` is the existing index; of it, `rebuild` uses only the Qdrant collection, to delete it."""
 
     def __init__(
@@ -174,15 +197,8 @@ class _Renewal:
             if not entry.name.startswith(self.unread_folders)
         }
 
-        self.before = None if options.rebuild else before
-        entries = self.before.entries if self.before else []
-        self.old = {entry.name: entry for entry in entries}
-        self.old_failed = self.before.unreadable if self.before else {}
-        self.embeddings: dict[str, np.ndarray] = {}  # (D,) each, by fingerprint
-        if self.before:
-            matrix = not_none(self.before.matrix, "matrix")
-            fingerprints_before = (entry.fingerprint for entry in entries)
-            self.embeddings = dict(zip(fingerprints_before, matrix, strict=True))
+        self.former = _former(None if options.rebuild else before)
+        self.embeddings = dict(self.former.embeddings)  # (D,) each, by fingerprint
 
     def run(self) -> IndexReport:
         """Write what has changed."""
@@ -195,7 +211,7 @@ class _Renewal:
         if missing:
             logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
             tower = self._tower(len(missing))
-            if self.before and self.head.towers != self.before.head.towers:
+            if self.former.head and self.head.towers != self.former.head.towers:
                 self.again = "the image tower has changed since the index was made"
                 self.embeddings = {}
                 missing = list(entries.values())
@@ -220,7 +236,7 @@ class _Renewal:
         if not self.head.words:
             return {}
 
-        sidecars = {} if self.before is None else read_sidecars(self.index_path)
+        sidecars = {} if self.former.head is None else read_sidecars(self.index_path)
         indexed = {entry.name for entry in entries}
         photographs = [
             photograph
@@ -236,15 +252,16 @@ class _Renewal:
 
         The entries below a folder that cannot be listed count as unchanged: a network disk may have failed briefly.
         """
-        unchanged = {name: entry for name, entry in self.old.items() if name.startswith(self.unread_folders)}
+        unchanged = {name: entry for name, entry in self.former.entries.items() if name.startswith(self.unread_folders)}
         suspects: list[Photograph] = []
         failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.source.unreadable.items()}
-        tries_again = self.before is not None and self.before.head.decoders != self.head.decoders
+        former_head = self.former.head
+        tries_again = former_head is not None and former_head.decoders != self.head.decoders
 
         for photograph in self.source.photographs:
             name = photograph.name
-            entry = self.old.get(name)
-            unreadable = self.old_failed.get(name)
+            entry = self.former.entries.get(name)
+            unreadable = self.former.unreadable.get(name)
             if entry is not None and entry.stamp == photograph.stamp:
                 unchanged[name] = entry
             elif unreadable is not None and unreadable.stamp == photograph.stamp and not tries_again:
@@ -280,12 +297,13 @@ class _Renewal:
         described: dict[str, Described],
     ) -> IndexReport:
         """Count the changes; content that left one name and appeared under another was moved."""
+        old = self.former.entries
         new = {entry.name: entry.fingerprint for entry in entries}
-        gone = Counter(entry.fingerprint for name, entry in self.old.items() if name not in new)
-        come = Counter(fingerprint for name, fingerprint in new.items() if name not in self.old)
+        gone = Counter(entry.fingerprint for name, entry in old.items() if name not in new)
+        come = Counter(fingerprint for name, fingerprint in new.items() if name not in old)
         moved = (gone & come).total()
-        stayed = new.keys() & self.old.keys()
-        changed = sum(name in embedded or new[name] != self.old[name].fingerprint for name in stayed)
+        stayed = new.keys() & old.keys()
+        changed = sum(name in embedded or new[name] != old[name].fingerprint for name in stayed)
         reasons = {name: failed[name].reason for name in sorted(failed)}
 
         return IndexReport(
@@ -297,8 +315,10 @@ class _Renewal:
             removed=gone.total() - moved,
             unreadable=reasons,
             again=self.again,
-            described=sum(name in self.old and name not in embedded for name in described),
+            described=sum(name in old and name not in embedded for name in described),
             broken=sum(words.is_broken for words in described.values()),
+            people=len(frozenset[str]().union(*(words.people for words in described.values()))),
+            days=sum(words.taken is not None for words in described.values()),
         )
 
     def _write(
@@ -311,17 +331,17 @@ class _Renewal:
         """Write the changes in one transaction, unless there are none."""
         references = None if self.points else find_references(self.head.profile, self.head.fingerprints)
         self.head = replace(self.head, references="" if references is None else references.fingerprint)
-        before = self.before
-        gone = self.old.keys() - {entry.name for entry in entries}
-        is_new = before is None or self.head != before.head
+        before = self.former.head
+        gone = self.former.entries.keys() - {entry.name for entry in entries}
+        is_new = before is None or self.head != before
         if self.points:
             lost = [entry for entry in entries if point_of(entry.name) not in self.points.there]
             self.points.send({written.name: self.embeddings[written.fingerprint] for written in (*changed, *lost)})
 
-        if not (is_new or changed or gone or described) and failed == self.old_failed:
+        if not (is_new or changed or gone or described) and failed == self.former.unreadable:
             return
 
-        corrects_all = before is None or before.head.references != self.head.references
+        corrects_all = before is None or before.references != self.head.references
         rewritten = entries if corrects_all else changed
         embeddings = [self.embeddings[entry.fingerprint] for entry in rewritten]
         corrections: Sequence[float | None] = [None] * len(rewritten)

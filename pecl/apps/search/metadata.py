@@ -71,6 +71,7 @@ class Described(NamedTuple):
     taken: str | None  # day, such as 2019-07-14
     sidecars: str = ""  # state of the sidecars that were read, see `sidecar_state`
     is_broken: bool = False  # whether a part of its metadata cannot be read
+    people: frozenset[str] = frozenset()  # who is named in its metadata
 
 
 @dataclass
@@ -78,7 +79,7 @@ class _Metadata:
     """What is read from a photograph, in the order of reading."""
 
     texts: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)  # days as they are written
     digitized: list[str] = field(default_factory=list)  # of a scan or a copy: less certain
 
@@ -94,7 +95,7 @@ def describe(root: Path, photograph: Photograph) -> Described:
     Parts that cannot be read are left out.
     """
     path = PurePosixPath(os.fsencode(photograph.name).decode("utf-8", "replace"))
-    metadata = _Metadata(texts=[path.stem], names=[*path.parent.parts])
+    metadata = _Metadata(texts=[path.stem])
 
     is_broken = False
     for sidecar in photograph.sidecars:
@@ -116,11 +117,12 @@ def describe(root: Path, photograph: Photograph) -> Described:
         is_broken = True
 
     taken = next(_valid_days([*metadata.taken, *metadata.digitized]), None)
-    texts, names = _lines(metadata.texts), _lines(metadata.names)
+    texts, names = _lines(metadata.texts), _lines([*path.parent.parts, *metadata.people])
     if max(len(texts), len(names)) > MAX_CHARACTERS:
         texts, names = texts[:MAX_CHARACTERS], names[:MAX_CHARACTERS]
         is_broken = True
-    return Described(texts, names, taken, sidecar_state(photograph), is_broken)
+    people = frozenset(filter(None, map(str.strip, metadata.people)))
+    return Described(texts, names, taken, sidecar_state(photograph), is_broken, people)
 
 
 def _lines(texts: Iterable[str]) -> str:
@@ -171,11 +173,11 @@ def _read_xmp(content: bytes, metadata: _Metadata) -> None:
         if name in _TEXTS:
             metadata.texts.append(value)
         elif name in _PEOPLE or (name == _REGION_NAME and found.region not in _NO_PERSON):
-            metadata.names.append(value)
+            metadata.people.append(value)
         elif name in _TREES:
             root, _, person = value.strip().partition(_TREES[name])
             if person and root.lower() in _PEOPLE_ROOTS:
-                metadata.names.append(person)
+                metadata.people.append(person)
             else:
                 metadata.texts.append(value)
         elif name in _DATES:

@@ -116,12 +116,13 @@ def test_a_text_needs_no_quotes(indexed, capsys):
 
 
 def test_index_prints_each_count_in_its_place(monkeypatch, capsys):
-    counts = {"new": 1, "changed": 2, "moved": 3, "removed": 4, "broken": 5}
+    counts = {"new": 1, "changed": 2, "moved": 3, "removed": 4, "broken": 5, "people": 6, "days": 7}
     report = IndexReport(Path("there"), 10, **counts, unreadable={}, again="other towers")
     monkeypatch.setattr("pecl.apps.commands.index.build_index", lambda *_: report)
     assert printed(capsys, "index", "album").out.splitlines() == [
         "photographs were embedded again: other towers",
         "there: 10 photographs (1 new, 2 changed, 3 moved, 4 removed)",
+        "read the days of 7 photographs and the names of 6 people",
         "5 have metadata that cannot be read, whose words are not searched",
     ]
 

@@ -35,6 +35,16 @@ def test_the_words_of_a_sidecar_are_those_of_its_photograph(photographs, program
     assert index.paths[int(group.rows.item())] == photographs / "00.png"
 
 
+def test_an_index_counts_the_people_and_days_that_it_read(photographs, capsys):
+    write_sidecar(photographs / "00.xmp")
+    write_sidecar(photographs / "01.xmp")  # the same person
+    write_sidecar(photographs / "03.xmp", "", EXIF, "<exif:DateTimeOriginal>2018-03-01</exif:DateTimeOriginal>")
+    report = build_index(photographs)
+    assert (report.people, report.days) == (1, 1)
+    assert main(["index", str(photographs)]) == 0
+    assert "days" not in capsys.readouterr().out  # nothing was read again
+
+
 def test_a_sidecar_that_changes_changes_words_and_days_and_embeds_nothing(photographs, towers, monkeypatch, capsys):
     build_index(photographs)
     monkeypatch.setattr("pecl.encoders.towers.load_image_encoder", lambda *_, **__: pytest.fail("loaded"))
