@@ -11,6 +11,8 @@ from scipy import stats
 
 LANGUAGES = ("cs", "de", "fr")
 PAGE = ROOT / "docs" / "recipes.md"
+# Every step of these lowers held-out recall, so the smallest rate that is tried is the best one
+AT_THE_SMALLEST_RATE = {(757, "baseline2", "cs"), (757, "baseline2", "fr"), (757, "method3", "fr")}
 
 
 def published(captions):
@@ -38,14 +40,17 @@ def table_of(part):
 
 @pytest.mark.parametrize("captions", [757, 50])
 def test_no_chosen_rate_is_at_an_edge_and_held_out_captions_chose_it(captions):
-    smallest = min(tool("methods").ALL_RATES)  # no smaller one is tried
+    smallest = min(tool("methods").ALL_RATES)
     for recipe, result in published(captions)["recipes"].items():
         for language, by_rate in result["rates"].items():
             scores = {float(rate): score for rate, score in by_rate.items()}
             (used,) = {run["lr"] for run in result["runs"] if run["language"] == language}
             assert used == min(rate for rate in scores if scores[rate] == max(scores.values()))
             if recipe not in ("closed_form", "centring"):
-                assert min(scores) < used < max(scores) or used == smallest, (captions, recipe, language)
+                if (captions, recipe, language) in AT_THE_SMALLEST_RATE:
+                    assert used == smallest
+                else:
+                    assert min(scores) < used < max(scores), (captions, recipe, language)
 
 
 @pytest.mark.parametrize(("captions", "part"), [(757, "main"), (50, "few")])
