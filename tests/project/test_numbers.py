@@ -101,7 +101,7 @@ FACTS = {
         ("docs/distil.md", r"from Unicode CLDR, in \[(\d+) languages"),
     ],
     "captions of XTD200": [
-        ("data/README.md", r"its ([\d,]+) captions"),
+        ("data/README.md", r"its ([\d,]+)\s+captions"),
         ("docs/towers.md", r"\(([\d,]+) captions and"),
     ],
     "download of SigLIP 2": [
