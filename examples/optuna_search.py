@@ -1,6 +1,6 @@
 """Search a learning rate and an alignment weight with Optuna: `python examples/optuna_search.py [TRIALS]`.
 
-It needs `pip install optuna`. Four trials at a time are trained as one fleet, seed after seed. A trial is pruned when
+It needs `pip install optuna`. Two trials at a time are trained as one fleet, seed after seed. A trial is pruned when
 Wilcoxon's test finds it worse than the best trial on the same seeds. The study is a file: the same command continues a
 killed search, and pecl trains no run again.
 """
@@ -18,8 +18,8 @@ import pecl
 
 CONFIG = {"language": "de", "shots": 20, "epochs": 2, "out": "results/optuna_search"}
 SPACE = {"lr": FloatDistribution(1e-4, 1e-2, log=True), "alignment_weight": FloatDistribution(0.01, 1.0, log=True)}
-SEEDS = range(1, 6)
-FLEET = 4  # trials at a time
+SEEDS = range(1, 5)
+FLEET = 2  # trials at a time
 P_VALUE = 0.2  # with three seeds, a trial that is worse on all of them has p = 1/8
 
 
@@ -64,7 +64,7 @@ def train_trials(study: optuna.Study, trials: list[Trial], config: dict[str, Any
         study.tell(trial, mean(scores[trial.number]))
 
 
-def main(trials: int = 12, **values: Any) -> optuna.Study:
+def main(trials: int = 4, **values: Any) -> optuna.Study:
     """Search until the study has `trials` trials, besides failed ones; `values` override the config."""
     config = {**CONFIG, **values}
     study = open_study(config["out"])
