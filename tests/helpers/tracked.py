@@ -50,8 +50,11 @@ def wandb_records(path):
 
 
 def read_wandb(out, run):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
+
+    # Its service writes the file in the background: a finished run may still be in its buffer.
+    wandb.teardown()
 
     rows = []
     for path in sorted(out.glob(f"wandb/offline-run-*-{run[-16:]}/*.wandb")):
