@@ -6,7 +6,7 @@ python tools/recipes_tables.py --write    write them into the page, between thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -200,7 +200,7 @@ def few_table() -> str:
 
 
 def cost_table() -> str:
-    """Tabulate minutes of training and milliseconds of a query."""
+    """Tabulate seconds of a run and milliseconds of a query."""
     measured = seconds()
     if "query" not in measured:
         return "Not measured yet."
@@ -209,8 +209,8 @@ def cost_table() -> str:
     for row in rows(CAPTIONS[0]):
         needed = measured["training"].get(row.name)
         milliseconds = query["embedding"] + (query["translation"] if row.translates else 0)
-        body.append([row.name, "" if needed is None else f"{needed['wall'] / 60:.2f}", f"{milliseconds:.0f}"])
-    return table(["recipe", "minutes of training", "ms a query"], body)
+        body.append([row.name, "" if needed is None else f"{needed['wall']:.0f}", f"{milliseconds:.0f}"])
+    return table(["recipe", "seconds of a run", "ms per query"], body)
 
 
 def rate_table() -> str:
@@ -257,26 +257,6 @@ def draw_pairs() -> Plot:
     return _plot("pairs", "Recall over pairs", caption, figure, axis, [row for _, row in shown])
 
 
-@styled
-def draw_cost() -> Plot:
-    """Draw R@1 of each recipe over its minutes of training."""
-    caption = (
-        "Gain as in the other figure, with 757 captions, over seconds of training on one core. Rows without "
-        "training stand at the left. Orange: each query needs a translator as well."
-    )
-    figure, (axis,) = panels(4.2, caption, columns=1, width=5.5)
-    times = {name: needed["wall"] for name, needed in seconds()["training"].items()}
-    start = min(times.values()) / 2
-    shown = [row for row in rows(CAPTIONS[0]) if row.name in times or row.name == TRANSLATED]
-    _labelled(axis, [(times.get(row.name, start), row) for row in shown], spread=0)
-    axis.set_xscale("log")
-    ticks = [tick for tick in (2, 5, 10, 20, 50, 100, 200) if start < tick <= 1.3 * max(times.values())]
-    axis.set_xticks(ticks, [str(tick) for tick in ticks])
-    axis.minorticks_off()
-    axis.set(xlabel="seconds of training", ylabel="gain in mean R@1", xlim=(start / 1.3, 2.5 * max(times.values())))
-    return _plot("cost", "Recall over cost", caption, figure, axis, shown)
-
-
 def _kind(shown: Sequence[tuple[int, Row]], name: str) -> str:
     return next(row.kind for _, row in shown if row.name == name)
 
@@ -294,8 +274,7 @@ def _labelled(axis: Any, points: Sequence[tuple[float, Row]], spread: float) -> 
             axis.plot([x, x], interval, color=colour, linewidth=0.8, alpha=0.5)
             axis.plot(x, gain, marker, color=colour, markersize=4)
             above = min(gain, above - lowest_gap)
-            label_x = place + 2.5 * spread if spread else place * 1.06
-            axis.text(label_x, above, row.name, fontsize=6.5, color=colour, va="center")
+            axis.text(place + 2.5 * spread, above, row.name, fontsize=6.5, color=colour, va="center")
 
 
 def _plot(name: str, title: str, caption: str, figure: Any, axis: Any, shown: Sequence[Row]) -> Plot:
@@ -306,13 +285,11 @@ def _plot(name: str, title: str, caption: str, figure: Any, axis: Any, shown: Se
     return Plot(name, title, caption, tuple(sorted({run for row in shown for run in row.run_ids})), figure)
 
 
-def write_figures(folder: Path) -> None:
-    """Draw both figures as SVG."""
+def write_figure(folder: Path) -> None:
+    """Draw the figure as SVG."""
     folder.mkdir(parents=True, exist_ok=True)
-    draws: list[Callable[[], Plot]] = [draw_pairs, draw_cost] if seconds()["training"] else [draw_pairs]
-    for draw in draws:
-        plot = draw()
-        write_bytes(folder / f"{plot.name}.svg", plot.render("svg"))
+    plot = draw_pairs()
+    write_bytes(folder / f"{plot.name}.svg", plot.render("svg"))
 
 
 PARTS = {
@@ -325,4 +302,4 @@ PARTS = {
 
 if __name__ == "__main__":
     if main(__doc__ or "", PAGE, PARTS):
-        write_figures(FIGURES)
+        write_figure(FIGURES)
