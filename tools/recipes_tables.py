@@ -248,7 +248,7 @@ def draw_pairs() -> Plot:
     shown = [(captions, row) for captions in sorted(CAPTIONS) for row in rows(captions)]
     shown = [(captions, row) for captions, row in shown if row.pairs or captions == CAPTIONS[0]]
     shown = [(captions, row) for captions, row in shown if row.name != PLAIN]
-    _labelled(axis, [(float(sizes.index(row.pairs)), row) for _, row in shown], spread=0.035)
+    _labelled(axis, [(float(sizes.index(row.pairs)), row) for _, row in shown])
     for name in {row.name for _, row in shown if row.pairs}:
         points = [(sizes.index(row.pairs), row.less(plain())[0]) for _, row in shown if row.name == name]
         axis.plot(*zip(*points, strict=True), color=KINDS[_kind(shown, name)][0], linewidth=0.6, alpha=0.6)
@@ -261,9 +261,10 @@ def _kind(shown: Sequence[tuple[int, Row]], name: str) -> str:
     return next(row.kind for _, row in shown if row.name == name)
 
 
-def _labelled(axis: Any, points: Sequence[tuple[float, Row]], spread: float) -> None:
+def _labelled(axis: Any, points: Sequence[tuple[float, Row]]) -> None:
     """Draw points with their intervals and names; names of one x are moved apart, and its points sideways."""
     lowest_gap = 0.0045  # of R@1, between names
+    spread = 0.035  # of the positions on the x axis
     for place in dict.fromkeys(x for x, _ in points):
         above = np.inf
         column = sorted((row for x, row in points if x == place), key=lambda row: -row.mean_recall)
