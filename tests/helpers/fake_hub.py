@@ -108,15 +108,16 @@ class Handler(QuietHandler):
             self.send_header(key, str(value))
         self.end_headers()
         if self.command == "GET":
-            left = self.server.cuts.get(name, size)
-            if self.server.cuts.pop(name, None) is not None:
+            cut = self.server.cuts.pop(name, None)
+            left = size if cut is None else cut
+            if cut is not None:
                 self.server.refusals[model] = (503, "")
+                self.close_connection = True
             with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
                 file.seek(start)
                 while left > 0 and (part := file.read(min(left, 1 << 20))):
                     self.wfile.write(part)
                     left -= len(part)
-            self.close_connection = self.close_connection or left <= 0
 
     def give(self, document, status=200, **headers):
         self.answer(status, json.dumps(document).encode(), content_type="application/json", **headers)
