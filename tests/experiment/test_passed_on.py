@@ -105,3 +105,18 @@ def test_captions_of_photographs_next_to_text_are_read_in_their_language(small, 
     with open(small["dataset"], encoding="utf-8") as file:
         captions = {row["de"] for row in csv.DictReader(file)}
     assert {language for text, language in read if text in captions} == {"de"}
+
+
+@pytest.mark.parametrize("start", [None, "lexicon"])
+def test_both_columns_of_training_and_held_out_text_are_read_in_their_language(small, read, tmp_path, start):
+    text = write_text(tmp_path / "text.tsv")
+    with open(text, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    columns = {code: {row[code] for row in rows} for code in ("en", "de")}
+    assert not columns["en"] & columns["de"]
+    kept = {name: small[name] for name in ("dataset", "out")}
+    options = {"text": text, "start": start, "adapter": "word_embeddings:tokens=16,rank=2", "solver": "gradient"}
+    pecl.distil(**{**DISTILLATION, **kept, **options})
+    for code, captions in columns.items():
+        assert {text for text, _ in read if text in captions} == captions
+        assert {language for text, language in read if text in captions} == {code}

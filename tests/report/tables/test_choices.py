@@ -47,6 +47,16 @@ def test_means_that_differ_by_rounding_only_are_ties():
     assert [row["difference"] for row in tables[0].rows] == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_difference_of_rounding_errors_is_zero_without_a_sign(swapped):
+    """Each finds one image and four captions: the mean of the items' differences is 4e-17 or -4e-17."""
+    routes = ["baseline1", "method1"] if swapped else ["method1", "baseline1"]
+    runs = [with_captions({1}, {0, 3, 6, 9}, route=routes[0]), with_captions({2}, {1, 3, 5, 8}, route=routes[1])]
+    assert abs((runs[0].hits("best") - runs[1].hits("best")).mean()) > 0
+    (row,) = comparison_tables(runs, ["method1", "baseline1"])[0].rows
+    assert str(row["difference"]) == "0.0"
+
+
 def test_a_mean_over_languages_counts_each_language_once_whatever_its_number_of_seeds():
     """German .45 of three seeds against .25, Czech .1 of one seed against .2: .275 and .225."""
     runs = [train(4, hits, seed=seed, route="method1") for seed, hits in enumerate((6, 9, 12))]
