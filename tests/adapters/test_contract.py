@@ -218,7 +218,8 @@ def test_half_precision(spec):
     assert {parameter.dtype for parameter in adapter.parameters()} <= {torch.bfloat16}
     found = embed(tower, MIXED)
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.double(), embed(exact, MIXED), rtol=0.1, atol=0.1)
+    expected = embed(exact, MIXED)
+    assert (found.double() - expected).norm() < 0.015 * expected.norm()  # four times the rounding of one value
     if adapter.parameters():
         found.float().square().sum().backward()
         assert all(p.grad.isfinite().all() for n, p in adapter.named_parameters() if "pooler" not in n)

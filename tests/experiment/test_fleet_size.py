@@ -9,6 +9,7 @@ from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import tiny_image_tower, write_text
 from helpers.tiny import sentences, tiny_tower
 
+import pecl.encoders.towers
 import pecl.experiment.fleet_size
 from pecl.config import make_config
 from pecl.encoders.store import FOLDER, _store_of
@@ -71,6 +72,41 @@ def test_the_estimate_is_that_of_a_hand_count():
     longest = sorted(lengths)[-10:]
     per_token = 2 * (10 * 32 + 3 * 48 + 4 * 4 * longest[-1])  # layers, width, width between, heads
     assert bytes_of_slot(tower, 1000, lengths, 10) == 4 * (per_token * sum(longest) + 6 * 1000)
+
+
+@pytest.mark.parametrize("values", [{}, {"batch_size": 6}, {"anchor": "frozen"}])
+def test_the_estimate_covers_what_a_step_keeps_for_its_gradients(small, monkeypatch, values):
+    """Counted as PyTorch keeps it: each further run of a fleet keeps at most the estimate, and at least a fifth."""
+    tower = tiny_tower(layers=6)
+    monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: tower)
+    kept_bytes, estimates = [], []
+    train_step, estimate = Trainer.train_step, bytes_of_slot
+
+    def counting(trainer, *arguments, **options):
+        kept = {}
+
+        def keep(tensor):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            found = train_step(trainer, *arguments, **options)
+        kept_bytes.append(sum(storage.nbytes() for storage in kept.values()))
+        return found
+
+    def noting(*arguments):
+        estimates.append(estimate(*arguments))
+        return estimates[-1]
+
+    monkeypatch.setattr(Trainer, "train_step", counting)
+    monkeypatch.setattr(pecl.experiment.fleet_size, "bytes_of_slot", noting)
+    most = []
+    for size in (1, 4):
+        kept_bytes.clear()
+        train_fleet([make_config({**small, "epochs": 1, "seed": seed, **values}) for seed in range(size)])
+        most.append(max(kept_bytes))
+    of_each = (most[1] - most[0]) / 3
+    assert max(estimates) / 5 < of_each < max(estimates)
 
 
 def test_memory_is_that_of_the_machine_or_of_its_container(monkeypatch, tmp_path):
