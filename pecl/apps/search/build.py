@@ -19,6 +19,7 @@ import numpy as np
 
 from pecl.apps.search.catalogue import (
     FILE,
+    STARTED,
     Catalogue,
     Entry,
     Head,
@@ -26,8 +27,10 @@ from pecl.apps.search.catalogue import (
     index_folder,
     narrow,
     read_catalogue,
+    read_started,
     write_entry,
     write_head,
+    write_started,
     writing,
 )
 from pecl.apps.search.embed import describe_needs, embed, fingerprints
@@ -191,11 +194,12 @@ class _Update:
         self.unused = before.head if before and options.rebuild and before.head.url else None
         # whose photographs may still be there
         self.unread_folders = tuple(f"{name}/" for name in source.unreadable)
+        self.left_by_killed = read_started(index_path)
         self.contents_before = {
             entry.fingerprint
             for entry in (before.entries if before else [])
             if not entry.name.startswith(self.unread_folders)
-        }
+        } | self.left_by_killed
 
         self.former = _former(None if options.rebuild else before)
         self.embeddings = dict(self.former.embeddings)  # (D,) each, by fingerprint
@@ -215,12 +219,15 @@ class _Update:
                 self.again = "the image tower has changed since the index was made"
                 self.embeddings = {}
                 missing = list(entries.values())
+            write_started(self.index_path, self.contents_before | {entry.fingerprint for entry in missing})
             new_embeddings, unreadable = embed(tower, self.source.root, missing)
             self.embeddings |= new_embeddings
             failed |= unreadable
 
         present = [entries[name] for name in sorted(entries) if name not in failed]
         if not present:
+            if not self.left_by_killed:
+                (self.index_path / STARTED).unlink(missing_ok=True)  # nothing was embedded
             first = next(iter(failed.values()))
             raise DataError(f"{self.source.root}: none of {len(failed)} photographs can be read ({first.reason})")
 
@@ -228,6 +235,7 @@ class _Update:
         changed = [entry for entry in present if entry.name not in unchanged or entry.name in embedded]
         described = self._described(present, {entry.name for entry in changed})
         self._write(present, changed, failed, described)
+        (self.index_path / STARTED).unlink(missing_ok=True)
         if self.head.thumbnails:
             add_thumbnails(self.index_path, self.source.root)
         return self._report(present, embedded, failed, described)
@@ -338,6 +346,8 @@ class _Update:
             lost = [entry for entry in entries if point_of(entry.name) not in self.points.there]
             self.points.send({written.name: self.embeddings[written.fingerprint] for written in (*changed, *lost)})
 
+        # First: a process that is killed later finds the same content gone, and removes what is left of it
+        self._tidy_cache(entries)
         if not (is_new or changed or gone or described) and failed == self.former.unreadable:
             return
 
@@ -347,9 +357,6 @@ class _Update:
         corrections: Sequence[float | None] = [None] * len(rewritten)
         if references is not None and rewritten:
             corrections = references.corrections(np.stack(embeddings)).tolist()
-
-        # First: a process that is killed here finds the same content gone, and removes what is left of it
-        self._tidy_cache(entries)
 
         self.head = replace(self.head, generation=secrets.token_hex(8))
         with writing(self.index_path, new=before is None) as database:
@@ -368,7 +375,7 @@ class _Update:
         self._tidy_server(entries)
 
     def _tidy_cache(self, entries: list[Entry]) -> None:
-        """Remove the cached embeddings of content that leaves the index."""
+        """Remove the cached embeddings of content that leaves the index, or that a killed update left."""
         gone = self.contents_before - {entry.fingerprint for entry in entries}
         if gone:
             from pecl.encoders.store import forget_images

@@ -23,12 +23,14 @@ from platformdirs import user_data_path
 
 from pecl.data.custom.photographs import Stamp
 from pecl.errors import DataError, OutputError, command
-from pecl.files import LOCK, make_private, parse_json
+from pecl.files import LOCK, make_private, parse_json, write_bytes
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
+# fingerprints of the photographs that an update embeds, a line each; it is left by a killed update
+STARTED = ".pecl-index.started"
 # all files of an index, besides its lock; `.new` is left by a process that was killed while it made the index
-FILES = (FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal")
+FILES = (FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal", STARTED)
 _INDEXES = "indexes"  # folder of all indexes, within the user's data folder
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # allowed difference of an embedding's length from 1
@@ -136,6 +138,18 @@ def narrow(folder: Path) -> None:
             make_private(folder)
     if folder.parent == user_data_path("pecl") / _INDEXES:
         make_private(folder.parent)
+
+
+def write_started(folder: Path, fingerprints: Iterable[str]) -> None:
+    """Write the fingerprints of the photographs whose embeddings an update is about to cache."""
+    content = "".join(f"{fingerprint}\n" for fingerprint in sorted(fingerprints))
+    write_bytes(folder / STARTED, content.encode(), private=True)
+
+
+def read_started(folder: Path) -> set[str]:
+    """Return the fingerprints that a killed update of the index in `folder` left; none if it was not killed."""
+    path = folder / STARTED
+    return set(path.read_text("utf-8").split()) if path.is_file() else set()
 
 
 @contextlib.contextmanager

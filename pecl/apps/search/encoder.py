@@ -81,9 +81,16 @@ async def embed_queries(
 
 
 async def _embed_readings(readings: Sequence[TextReading], embed_texts: EmbedTexts) -> torch.Tensor:
-    """Return the embeddings (T, D) of T texts; each is the mean over its parts, weighted by their shares."""
+    """Return the embeddings (T, D) of T texts; each is the mean over its parts, weighted by their shares.
+
+    A text that occurs twice in a language is embedded once: minus itself, it is exactly zero.
+    """
     parts = [(number, *part) for number, reading in enumerate(readings) for part in reading.parts]
-    rows = await embed_texts([text for _, text, _, _ in parts], [code for _, _, code, _ in parts])  # (R, D)
+    distinct = list(dict.fromkeys((text, code) for _, text, code, _ in parts))
+    row_of = {text_and_code: row for row, text_and_code in enumerate(distinct)}
+
+    rows = await embed_texts([text for text, _ in distinct], [code for _, code in distinct])  # (R, D)
+    rows = rows[[row_of[text, code] for _, text, code, _ in parts]]
     return mixed(rows, [number for number, *_ in parts], [share for *_, share in parts])
 
 

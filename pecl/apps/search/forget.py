@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from pecl.apps.search.catalogue import FILES, UnavailableError, connected, index_folder, read_head
+from pecl.apps.search.catalogue import FILE, FILES, UnavailableError, connected, index_folder, read_head, read_started
 from pecl.apps.search.options import BUSY
 from pecl.apps.search.qdrant import Points
 from pecl.errors import ConfigError, DataError, setting
@@ -38,14 +39,16 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
     from pecl.encoders.store import forget_images  # takes seconds
 
     places = [Path(folder), index_folder(folder)] if out is None else [Path(out)]
-    index_path = next((path for path in places if any((path / name).is_file() for name in FILES)), None)
+    index_path = next((path for path in places if _has_any(path, (*FILES, LOCK))), None)
     if index_path is None:
-        raise DataError(
-            f"{folder}: there is no index of it in {places[-1]}: {setting('out')} names the folder of another one"
-        )
+        raise _no_index(folder, places[-1])
 
     with locked(index_path / LOCK, BUSY.format(index_path)):
-        contents = _read_contents(index_path, Path(folder))
+        if not _has_any(index_path, FILES):
+            raise _no_index(folder, index_path)
+        contents = read_started(index_path)
+        if (index_path / FILE).exists():
+            contents |= _read_contents(index_path, Path(folder))
         count = forget_images(contents)  # first, so that the command can be repeated if it fails
         for name in FILES:
             (index_path / name).unlink(missing_ok=True)
@@ -55,7 +58,17 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
     return ForgetReport(index_path, len(contents), count)
 
 
-def _read_contents(index_path: Path, folder: Path) -> list[str]:
+def _has_any(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).is_file() for name in names)
+
+
+def _no_index(folder: str | Path, index_path: Path) -> DataError:
+    return DataError(
+        f"{folder}: there is no index of it in {index_path}: {setting('out')} names the folder of another one"
+    )
+
+
+def _read_contents(index_path: Path, folder: Path) -> set[str]:
     """Return the fingerprint of each photograph of the index in `index_path`, and delete its points on a Qdrant server.
 
     A damaged index is removed, too: it has no fingerprints that could be read.
@@ -64,12 +77,12 @@ def _read_contents(index_path: Path, folder: Path) -> list[str]:
     try:
         head = read_head(index_path)
         with connected(index_path) as database:
-            contents = [fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")]
+            contents = {fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")}
     except UnavailableError:
         raise
     except DataError as error:
         logger.warning("%s; cached embeddings of its photographs stay: see docs/photographs.md", error)
-        return []
+        return set()
 
     if folder.resolve() not in (Path(head.root), index_path.resolve()):
         raise ConfigError(

@@ -12,6 +12,7 @@ from helpers.small_index import COUNT, by_hand, paint, paint_album
 from safetensors.numpy import load_file
 
 import pecl
+from pecl.apps.search import build
 from pecl.apps.search.build import build_index
 from pecl.apps.search.catalogue import FILE, index_folder
 from pecl.apps.search.options import IndexOptions
@@ -86,9 +87,51 @@ def test_an_index_holds_no_embedding_that_another_process_forgets_while_it_is_ma
         patch.setattr(EmbeddingStore, "_add", add_then_forget)
         with pytest.raises(DataError, match=f"embeddings of {count} photographs, .* were removed while they were read"):
             build_index(photographs)
-    assert not index_folder(photographs).exists()
+    assert not (index_folder(photographs) / FILE).exists()
     build_index(photographs)
     assert len(pecl.ImageIndex.open(photographs)) == COUNT
+
+
+def killed_update(photographs, monkeypatch):
+    """Update an index until the embeddings of new photographs are cached."""
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Update, "_write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(photographs)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_embeddings_of_a_killed_update_are_forgotten(photographs, tmp_path, monkeypatch):
+    killed_update(photographs, monkeypatch)
+    assert len(cached(tmp_path / "cache")) == COUNT
+    with locked(index_folder(photographs) / LOCK, ""), pytest.raises(BusyError, match="is being updated"):
+        forget(photographs)
+    assert forget(photographs).embeddings == COUNT
+    assert (cached(tmp_path / "cache"), index_folder(photographs).exists()) == ([], False)
+
+    build_index(photographs)
+    new = paint(photographs / "new.png", seed=70)
+    killed_update(photographs, monkeypatch)
+    new.unlink()
+    assert forget(photographs).embeddings == COUNT + 1
+    assert cached(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_next_update_forgets_what_a_killed_one_left_of_a_photograph_that_is_gone(
+    photographs, tmp_path, monkeypatch, again
+):
+    build_index(photographs)
+    for number in range(1 + again):
+        new = paint(photographs / "new.png", seed=70 + number)
+        killed_update(photographs, monkeypatch)
+        new.unlink()
+    assert build_index(photographs).removed == 0
+    assert cached(tmp_path / "cache") == embeddings_of(*photographs.rglob("*.png"))
+    assert sorted(path.name for path in index_folder(photographs).iterdir()) == [FILE]
 
 
 def test_a_removed_or_changed_photograph_leaves_the_cache_and_the_file(photographs, tmp_path, towers):

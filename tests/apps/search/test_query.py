@@ -165,7 +165,7 @@ def test_a_server_reads_each_part_of_a_mixture_in_its_own_language(album):
     assert (without.languages, without.adapters) == (["sv"], [None])
 
 
-def test_the_parts_of_several_queries_are_embedded_in_two_calls():
+def test_the_distinct_parts_of_several_queries_are_embedded_in_two_calls():
     generator = np.random.default_rng(0)
     row_of = {}
     calls = []
@@ -193,8 +193,8 @@ def test_the_parts_of_several_queries_are_embedded_in_two_calls():
     assert calls == [
         ([b"picture", b"other"], None),
         (
-            ["hotel", "hotel", "Hund", "Hund", "taxi", "taxi", "Auto"],
-            ["cs", None, "de", "de", "cs", None, "de"],
+            ["hotel", "hotel", "Hund", "taxi", "taxi", "Auto"],
+            ["cs", None, "de", "cs", None, "de"],
         ),
     ]
     row = {key: unit([value])[0] for key, value in row_of.items()}
