@@ -139,8 +139,8 @@ class SlotRows:
         groups, parameter = self._groups(x), parameter.to(x.dtype)
         if groups is None:
             return self.one(parameter)
-        own = parameter.index_select(0, groups.index)  # (B, o), or (T, o) of a packed batch
-        return own if x.dim() == 2 else own.unsqueeze(0 if groups is self.tokens else 1)
+        rows = parameter.index_select(0, groups.index)  # (B, o), or (T, o) of a packed batch
+        return rows if x.dim() == 2 else rows.unsqueeze(0 if groups is self.tokens else 1)
 
     def each(self, x: torch.Tensor, layer: Callable[..., torch.Tensor], *parameters: torch.Tensor) -> torch.Tensor:
         """Apply `layer(rows, *parameters)` slot by slot, with the slot's own parameters out of (S, ...)."""
@@ -253,8 +253,8 @@ class SlotCopy(SlotModule):
     def __init__(self, base: nn.Module, rows: SlotRows) -> None:
         super().__init__(base, rows)
         for name in ("weight", "bias"):
-            own = getattr(base, name, None)
-            self.register_parameter(name, None if own is None else self.slot_parameter(*own.shape, like=own))
+            tensor = getattr(base, name, None)
+            self.register_parameter(name, None if tensor is None else self.slot_parameter(*tensor.shape, like=tensor))
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Copy the tower's own parameters."""

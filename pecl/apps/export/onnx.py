@@ -171,8 +171,8 @@ class TextModule(nn.Module):
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(ids, mask)
 
-        given, mask, pooling_mask = extended or (ids, mask, mask)
-        hidden = encode_padded(self.backbone, given, mask, True, self.only_last)
+        ids_or_vectors, mask, pooling_mask = extended or (ids, mask, mask)
+        hidden = encode_padded(self.backbone, ids_or_vectors, mask, True, self.only_last)
         pooled = self.pooling(hidden, pooling_mask[:, -1:] if self.only_last else pooling_mask)
         return F.normalize(self.head(pooled), dim=1)
 

@@ -186,12 +186,12 @@ def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
     is_day_first = _is_day_first(languages)
 
     dates: list[_Date] = []
-    place = 0
-    while place < len(items) and len(dates) < _MOST_DATES:
-        date = _date_at(place, text, items, kinds, is_day_first)
+    position = 0
+    while position < len(items) and len(dates) < _MOST_DATES:
+        date = _date_at(position, text, items, kinds, is_day_first)
         if date is not None and date.days is not None:
             dates.append(date)
-        place = place + 1 if date is None else date.end
+        position = position + 1 if date is None else date.end
 
     ranges = [date.days for date in dates if date.days is not None]
     if not ranges:
@@ -221,10 +221,10 @@ def _kind(item: re.Match[str]) -> str:
     return "Y" if len(word) == 4 and _EARLIEST.year <= int(word) < _LATEST.year else "x"
 
 
-def _date_at(place: int, text: str, items: Sequence[re.Match[str]], kinds: str, is_day_first: bool) -> _Date | None:
+def _date_at(position: int, text: str, items: Sequence[re.Match[str]], kinds: str, is_day_first: bool) -> _Date | None:
     """Return the date that begins at an item, with the words before it; None if there is none."""
     for form, is_day, is_tight in _forms():
-        match = form.match(kinds, place)
+        match = form.match(kinds, position)
         if match is None:
             continue
 
@@ -236,7 +236,7 @@ def _date_at(place: int, text: str, items: Sequence[re.Match[str]], kinds: str, 
 
         days = _range(parts, is_day_first)
         if days is None and is_day and len(parts.get("last_year", "00")) == 2:
-            return _Date(None, None, place, match.end(), written)
+            return _Date(None, None, position, match.end(), written)
         if days is None:
             continue
 
@@ -246,24 +246,24 @@ def _date_at(place: int, text: str, items: Sequence[re.Match[str]], kinds: str, 
             days = min(first[0], days[0]), days[1]
             side = None
         elif any(name in parts for name in _OF_FIRST):  # it is no part of the date
-            place, side = start, None
-        return _Date(days, side, place, match.end(), written)
+            position, side = start, None
+        return _Date(days, side, position, match.end(), written)
 
     return None
 
 
 def _without(dates: Sequence[_Date], text: str, items: Sequence[re.Match[str]], kinds: str) -> str:
     """Return a text without its dates, and without the words between them; empty if no word is left."""
-    kept = []
+    texts = []
     end = 0
     last_end = None  # the item after the last date
     for date in dates:
         is_between = last_end is not None and set(kinds[last_end : date.start]) <= set("-ut/")
-        kept.append("" if is_between else text[end : items[date.start].start()])
+        texts.append("" if is_between else text[end : items[date.start].start()])
         end = items[date.end - 1].end()
         last_end = date.end
 
-    words = " ".join(" ".join([*kept, text[end:]]).split()).strip(" ,;:-–—()[]")
+    words = " ".join(" ".join([*texts, text[end:]]).split()).strip(" ,;:-–—()[]")
     return words if any(character.isalnum() for character in words) else ""
 
 
