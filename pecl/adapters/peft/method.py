@@ -56,9 +56,7 @@ class PeftMethod(AdapterConfig):
         # A text would be taken for the list of its letters
         for name in ROLES:
             names = self.values.get(name)
-            if names is not None and not (
-                isinstance(names, list) and all(isinstance(path, str) for path in names)
-            ):
+            if names is not None and not (isinstance(names, list) and all(isinstance(path, str) for path in names)):
                 raise ConfigError(f"{self.method}: {name}: expected names of modules, got {quoted(names)}")
 
     @property

@@ -54,7 +54,7 @@ def _forget(parsed: argparse.Namespace, options: IndexOptions) -> None:
     if options != IndexOptions():
         raise ConfigError("--forget: expected no other flags with it than --out and --json")
     report = forget_index(parsed.folder, parsed.out)
-    line = f"{report.folder}: removed, with {report.embeddings} cached embeddings of {report.photographs} photographs"
+    line = f"{report.folder}: removed; {report.photographs} photographs, {report.embeddings} cached embeddings"
     cli.print_answer(parsed, {**report._asdict(), "folder": str(report.folder)}, line)
 
 

@@ -46,10 +46,9 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
     with locked(index_path / LOCK, BUSY.format(index_path)):
         if not _has_any(index_path, FILES):
             raise _no_index(folder, index_path)
-        contents = read_started(index_path)
-        if (index_path / FILE).exists():
-            contents |= _read_contents(index_path, Path(folder))
-        count = forget_images(contents)  # first, so that the command can be repeated if it fails
+        contents = _read_contents(index_path, Path(folder)) if (index_path / FILE).exists() else []
+        # first, so that the command can be repeated if it fails
+        count = forget_images({*contents, *read_started(index_path)})
         for name in FILES:
             (index_path / name).unlink(missing_ok=True)
 
@@ -68,7 +67,7 @@ def _no_index(folder: str | Path, index_path: Path) -> DataError:
     )
 
 
-def _read_contents(index_path: Path, folder: Path) -> set[str]:
+def _read_contents(index_path: Path, folder: Path) -> list[str]:
     """Return the fingerprint of each photograph of the index in `index_path`, and delete its points on a Qdrant server.
 
     A damaged index is removed, too: it has no fingerprints that could be read.
@@ -77,12 +76,12 @@ def _read_contents(index_path: Path, folder: Path) -> set[str]:
     try:
         head = read_head(index_path)
         with connected(index_path) as database:
-            contents = {fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")}
+            contents = [fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")]
     except UnavailableError:
         raise
     except DataError as error:
         logger.warning("%s; cached embeddings of its photographs stay: see docs/photographs.md", error)
-        return set()
+        return []
 
     if folder.resolve() not in (Path(head.root), index_path.resolve()):
         raise ConfigError(
